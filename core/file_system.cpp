@@ -1,0 +1,222 @@
+#include "core/file_system.h"
+
+#include <fcntl.h>
+#include <glob.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "core/error.h"
+
+namespace athanor::core {
+namespace {
+
+std::string reason(int error) { return std::generic_category().message(error); }
+
+[[noreturn]] void throw_open_error(const char* what, const std::string& path, int error, bool writing) {
+  if (!writing && (error == ENOENT || error == ENOTDIR))
+    throw MissingInputError("{}: no such file; check the path", path);
+  if (writing && error != EIO && error != ENOSPC && error != EDQUOT)
+    throw CannotWriteError("cannot {} {}: {}", what, path, reason(error));
+  throw IoError("cannot {} {}: {}", what, path, reason(error));
+}
+
+class PosixWritableFile : public WritableFile {
+ public:
+  PosixWritableFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  ~PosixWritableFile() override {
+    if (fd_ >= 0) ::close(fd_);
+  }
+
+  using WritableFile::append;
+  void append(std::span<const std::byte> bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t written = ::write(fd_, bytes.data(), std::min<size_t>(bytes.size(), size_t{1} << 30));
+      if (written < 0) {
+        if (errno == EINTR) continue;
+        throw IoError("cannot write {}: {}", path_, reason(errno));
+      }
+      bytes = bytes.subspan(static_cast<size_t>(written));
+    }
+  }
+
+  void sync() override {
+    if (::fdatasync(fd_) != 0) throw IoError("cannot sync {} to disk: {}", path_, reason(errno));
+  }
+
+  void close() override {
+    const int fd = std::exchange(fd_, -1);
+    if (fd >= 0 && ::close(fd) != 0 && errno != EINTR) throw IoError("cannot close {}: {}", path_, reason(errno));
+  }
+
+ private:
+  int fd_;
+  std::string path_;
+};
+
+class PosixReadableFile : public ReadableFile {
+ public:
+  PosixReadableFile(int fd, uint64_t size, std::string path) : fd_(fd), size_(size), path_(std::move(path)) {}
+  ~PosixReadableFile() override { ::close(fd_); }
+  uint64_t size() const override { return size_; }
+
+  void read(uint64_t offset, std::span<std::byte> out) const override {
+    while (!out.empty()) {
+      const ssize_t got = ::pread(fd_, out.data(), std::min<size_t>(out.size(), size_t{1} << 30),
+                                  static_cast<off_t>(offset));
+      if (got < 0) {
+        if (errno == EINTR) continue;
+        throw IoError("cannot read {} at byte {}: {}", path_, offset, reason(errno));
+      }
+      if (got == 0) throw DataError("{}: ends at byte {}, {} more were expected", path_, offset, out.size());
+      offset += static_cast<uint64_t>(got);
+      out = out.subspan(static_cast<size_t>(got));
+    }
+  }
+
+ private:
+  int fd_;
+  uint64_t size_;
+  std::string path_;
+};
+
+class PosixFileSystem : public FileSystem {
+ public:
+  std::unique_ptr<WritableFile> create(const std::string& path) override {
+    return open_for_writing(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
+  }
+  std::unique_ptr<WritableFile> open_append(const std::string& path) override {
+    return open_for_writing(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC);
+  }
+
+  std::unique_ptr<ReadableFile> open(const std::string& path) override {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) throw_open_error("open", path, errno, false);
+    struct stat info{};
+    if (::fstat(fd, &info) != 0 || S_ISDIR(info.st_mode)) {
+      ::close(fd);
+      throw DataError("{}: a file was expected, this is a directory", path);
+    }
+    return std::make_unique<PosixReadableFile>(fd, static_cast<uint64_t>(info.st_size), path);
+  }
+
+  void rename(const std::string& from, const std::string& to) override {
+    if (::rename(from.c_str(), to.c_str()) != 0)
+      throw_open_error("rename", fmt::format("{} to {}", from, to), errno, true);
+  }
+  void create_directories(const std::string& path) override {
+    std::error_code error;
+    std::filesystem::create_directories(path, error);
+    if (error) throw_open_error("create the directory", path, error.value(), true);
+  }
+  void sync_directory(const std::string& path) override {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) throw IoError("cannot open the directory {}: {}", path, reason(errno));
+    const int result = ::fsync(fd);
+    const int error = errno;
+    ::close(fd);
+    if (result != 0) throw IoError("cannot sync the directory {}: {}", path, reason(error));
+  }
+  void remove_all(const std::string& path) override {
+    std::error_code error;
+    std::filesystem::remove_all(path, error);
+    if (error) throw_open_error("remove", path, error.value(), true);
+  }
+  void truncate(const std::string& path, uint64_t size) override {
+    if (::truncate(path.c_str(), static_cast<off_t>(size)) != 0) throw_open_error("truncate", path, errno, true);
+  }
+  bool exists(const std::string& path) override {
+    std::error_code error;
+    return std::filesystem::exists(path, error);
+  }
+  bool is_directory(const std::string& path) override {
+    std::error_code error;
+    return std::filesystem::is_directory(path, error);
+  }
+  std::vector<std::string> list(const std::string& path) override {
+    std::error_code error;
+    std::vector<std::string> names;
+    for (std::filesystem::directory_iterator it(path, error), end; !error && it != end; it.increment(error))
+      names.push_back(it->path().filename().string());
+    if (error) throw_open_error("list", path, error.value(), false);
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+  uint64_t file_size(const std::string& path) override {
+    std::error_code error;
+    const uint64_t size = std::filesystem::file_size(path, error);
+    if (error) throw_open_error("open", path, error.value(), false);
+    return size;
+  }
+  uint64_t free_bytes(const std::string& path) override {
+    struct statvfs info{};
+    if (::statvfs(path.c_str(), &info) != 0) throw IoError("cannot ask for the free space at {}: {}", path, reason(errno));
+    return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
+  }
+
+ private:
+  static std::unique_ptr<WritableFile> open_for_writing(const std::string& path, int flags) {
+    const int fd = ::open(path.c_str(), flags, 0666);
+    if (fd < 0) throw_open_error("create", path, errno, true);
+    return std::make_unique<PosixWritableFile>(fd, path);
+  }
+};
+
+std::string parent_directory(const std::string& path) {
+  const auto parent = std::filesystem::path(path).parent_path();
+  return parent.empty() ? "." : parent.string();
+}
+
+}  // namespace
+
+std::unique_ptr<FileSystem> make_posix_file_system() { return std::make_unique<PosixFileSystem>(); }
+
+FileSystem& posix_file_system() {
+  static PosixFileSystem instance;
+  return instance;
+}
+
+std::string read_text_file(FileSystem& fs, const std::string& path, uint64_t max_bytes) {
+  const auto file = fs.open(path);
+  if (file->size() > max_bytes)
+    throw DataError("{}: {} bytes, more than the {} allowed for this kind of file", path, file->size(), max_bytes);
+  std::string text(file->size(), '\0');
+  file->read(0, std::as_writable_bytes(std::span(text.data(), text.size())));
+  return text;
+}
+
+void write_file_atomically(FileSystem& fs, const std::string& path, std::string_view content) {
+  const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
+  try {
+    auto file = fs.create(temporary);
+    file->append(content);
+    file->sync();
+    file->close();
+    fs.rename(temporary, path);
+  } catch (...) {
+    try {
+      fs.remove_all(temporary);
+    } catch (const Error&) {  // the first error is the one to report
+    }
+    throw;
+  }
+  fs.sync_directory(parent_directory(path));
+}
+
+std::vector<std::string> glob(const std::string& pattern) {
+  glob_t result{};
+  std::vector<std::string> paths;
+  if (::glob(pattern.c_str(), GLOB_TILDE, nullptr, &result) == 0)
+    paths.assign(result.gl_pathv, result.gl_pathv + result.gl_pathc);
+  ::globfree(&result);
+  return paths;
+}
+
+}  // namespace athanor::core
