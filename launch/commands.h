@@ -6,6 +6,8 @@
 
 namespace athanor::launch {
 
+void add_all_commands(CLI::App& root);
+
 void add_config_commands(CLI::App& root);     // check, explain, schema, init       (launch/config_commands.cpp)
 void add_clean_command(CLI::App& root);       // clean                              (launch/clean_command.cpp)
 void add_synth_command(CLI::App& root);       // synth                              (launch/synth_command.cpp)
