@@ -1,0 +1,128 @@
+#include "model/attention.h"
+
+#include <ATen/TensorOperators.h>
+
+#include "model/functions.h"
+
+namespace athanor::model {
+namespace {
+
+// The latent norms of DeepSeek-V3 keep their own epsilon, whatever rms_norm_eps says.
+constexpr double kLatentNormEps = 1e-6;
+
+AttentionShape attention_shape(const ModelSpec& spec, int64_t layer_idx) {
+  const bool has_window = spec.sliding_window > 0 && layer_idx >= spec.max_window_layers;
+  return {.num_heads = spec.num_attention_heads,
+          .num_kv_heads = spec.has_latent_attention() ? spec.num_attention_heads : spec.num_key_value_heads,
+          .query_dim = spec.query_head_dim(),
+          .value_dim = spec.value_head_dim(),
+          .rotary_dim = spec.rotary_dim(),
+          .interleaved = spec.rope.interleaved,
+          .options = {.softmax_scale = softmax_scale(spec), .sliding_window = has_window ? spec.sliding_window : 0}};
+}
+
+// DeepSeek-V2 (arXiv 2405.04434), section 2.1: keys and values are raised from one latent vector per token; the part of
+// a key that carries the position is shared by all heads. Queries may pass a latent vector of their own.
+class LatentAttention : public Attention {
+ public:
+  LatentAttention(const ModelSpec& spec, const std::string& prefix, int64_t layer_idx)
+      : layer_idx_(layer_idx), kv_rank_(spec.kv_lora_rank), shape_(attention_shape(spec, layer_idx)) {
+    const int64_t d = spec.hidden_size, heads = spec.num_attention_heads, q_rank = spec.q_lora_rank;
+    const std::string base = prefix + ".self_attn.";
+    const auto weight = [&](const char* name, int64_t rows, int64_t columns) {
+      return Parameter::whole(base + name + ".weight", {rows, columns});
+    };
+    const auto norm = [&](const char* name, int64_t size) {
+      return Parameter::whole(base + name + ".weight", {size}, Initialisation::kOnes);
+    };
+    if (q_rank) {
+      q_a_ = weight("q_a_proj", q_rank, d);
+      q_a_norm_ = norm("q_a_layernorm", q_rank);
+      q_b_ = weight("q_b_proj", heads * shape_.query_dim, q_rank);
+    } else {
+      q_b_ = weight("q_proj", heads * shape_.query_dim, d);
+    }
+    kv_a_ = weight("kv_a_proj_with_mqa", kv_rank_ + shape_.rotary_dim, d);
+    kv_a_norm_ = norm("kv_a_layernorm", kv_rank_);
+    kv_b_ = weight("kv_b_proj", heads * (spec.qk_nope_head_dim + spec.v_head_dim), kv_rank_);
+    o_ = weight("o_proj", d, heads * spec.v_head_dim);
+  }
+
+  at::Tensor forward(const at::Tensor& x_TD, const MicroBatch& batch) override {
+    const at::Tensor q_T = has_query_latent() ? linear(rms_norm(linear(x_TD, q_a_), q_a_norm_, kLatentNormEps), q_b_)
+                                              : linear(x_TD, q_b_);
+    const at::Tensor kv_a = linear(x_TD, kv_a_);
+    const at::Tensor latent = kv_a.narrow(1, 0, kv_rank_), k_rope = kv_a.narrow(1, kv_rank_, shape_.rotary_dim);
+    const at::Tensor kv_T = linear(rms_norm(latent, kv_a_norm_, kLatentNormEps), kv_b_);
+    return linear(latent_attention(q_T, kv_T, k_rope, shape_, batch, layer_idx_), o_);
+  }
+
+  std::vector<Parameter*> parameters() override {
+    if (has_query_latent()) return {&q_a_, &q_a_norm_, &q_b_, &kv_a_, &kv_a_norm_, &kv_b_, &o_};
+    return {&q_b_, &kv_a_, &kv_a_norm_, &kv_b_, &o_};
+  }
+
+ private:
+  bool has_query_latent() const { return !q_a_.shape.empty(); }
+
+  int64_t layer_idx_, kv_rank_;
+  AttentionShape shape_;
+  Parameter q_a_, q_a_norm_, q_b_, kv_a_, kv_a_norm_, kv_b_, o_;
+};
+
+class GroupedQueryAttention : public Attention {
+ public:
+  GroupedQueryAttention(const ModelSpec& spec, const std::string& prefix, int64_t layer_idx)
+      : layer_idx_(layer_idx), norm_eps_(spec.rms_norm_eps), shape_(attention_shape(spec, layer_idx)) {
+    const int64_t d = spec.hidden_size, dim = spec.head_dim;
+    const int64_t q_rows = spec.num_attention_heads * dim, kv_rows = spec.num_key_value_heads * dim;
+    const std::string base = prefix + ".self_attn.";
+    qkv_ = Parameter::stacked(base + "qkv_proj.weight", {{base + "q_proj.weight", 0, {q_rows, d}},
+                                                         {base + "k_proj.weight", 0, {kv_rows, d}},
+                                                         {base + "v_proj.weight", 0, {kv_rows, d}}});
+    o_ = Parameter::whole(base + "o_proj.weight", {d, q_rows});
+    if (spec.qkv_bias) {
+      qkv_bias_ = Parameter::stacked(base + "qkv_proj.bias", {{base + "q_proj.bias", 0, {q_rows}},
+                                                              {base + "k_proj.bias", 0, {kv_rows}},
+                                                              {base + "v_proj.bias", 0, {kv_rows}}});
+      qkv_bias_.initialisation = Initialisation::kZeros;
+    }
+    if (spec.output_bias) o_bias_ = Parameter::whole(base + "o_proj.bias", {d}, Initialisation::kZeros);
+    if (spec.qk_norm) {
+      q_norm_ = Parameter::whole(base + "q_norm.weight", {dim}, Initialisation::kOnes);
+      k_norm_ = Parameter::whole(base + "k_norm.weight", {dim}, Initialisation::kOnes);
+    }
+  }
+
+  at::Tensor forward(const at::Tensor& x_TD, const MicroBatch& batch) override {
+    const QkNorm norm = declared(q_norm_) ? QkNorm{&q_norm_, &k_norm_, norm_eps_} : QkNorm{};
+    const at::Tensor qkv_T = linear(x_TD, qkv_, declared(qkv_bias_));
+    return linear(grouped_query_attention(qkv_T, shape_, norm, batch, layer_idx_), o_, declared(o_bias_));
+  }
+
+  std::vector<Parameter*> parameters() override {
+    std::vector<Parameter*> all = {&qkv_};
+    for (Parameter* optional : {&qkv_bias_, &q_norm_, &k_norm_})
+      if (declared(*optional)) all.push_back(optional);
+    all.push_back(&o_);
+    if (declared(o_bias_)) all.push_back(&o_bias_);
+    return all;
+  }
+
+ private:
+  static Parameter* declared(Parameter& parameter) { return parameter.shape.empty() ? nullptr : &parameter; }
+
+  int64_t layer_idx_;
+  double norm_eps_;
+  AttentionShape shape_;
+  Parameter qkv_, qkv_bias_, q_norm_, k_norm_, o_, o_bias_;
+};
+
+}  // namespace
+
+std::unique_ptr<Attention> make_attention(const ModelSpec& spec, const std::string& prefix, int64_t layer_idx) {
+  if (spec.has_latent_attention()) return std::make_unique<LatentAttention>(spec, prefix, layer_idx);
+  return std::make_unique<GroupedQueryAttention>(spec, prefix, layer_idx);
+}
+
+}  // namespace athanor::model

@@ -1,0 +1,245 @@
+#include "model/blocks.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "model/attention.h"
+#include "model/autograd.h"
+#include "model/functions.h"
+
+namespace athanor::model {
+namespace {
+
+Parameter norm_parameter(const std::string& name, int64_t size) {
+  return Parameter::whole(name, {size}, Initialisation::kOnes);
+}
+
+// Sum in token order, in fp64: the same bits on every layout.
+double total(const at::Tensor& values_T) {
+  const float* values = values_T.const_data_ptr<float>();
+  double sum = 0;
+  for (int64_t t = 0; t < values_T.numel(); ++t) sum += values[t];
+  return sum;
+}
+
+class EmbeddingBlock : public Block {
+ public:
+  explicit EmbeddingBlock(const ModelSpec& spec)
+      : table_(Parameter::whole("model.embed_tokens.weight", {spec.vocab_size, spec.hidden_size})) {}
+
+  BlockOutput forward(const at::Tensor& anchor, PassContext& pass) override {
+    return {embedding(anchor, pass.batch.ids_T, table_), {}};
+  }
+  std::vector<Parameter*> parameters() override { return {&table_}; }
+  const std::string& name() const override { return name_; }
+  Parameter* table() { return &table_; }
+
+ private:
+  std::string name_ = "embedding";
+  Parameter table_;
+};
+
+// One decoder layer, used by the trunk and inside a prediction module.
+class DecoderLayer {
+ public:
+  DecoderLayer(const ModelSpec& spec, const BalanceOptions& balance, int64_t layer_idx, int64_t moe_idx)
+      : prefix_(fmt::format("model.layers.{}", layer_idx)), eps_(spec.rms_norm_eps),
+        input_norm_(norm_parameter(prefix_ + ".input_layernorm.weight", spec.hidden_size)),
+        attention_(make_attention(spec, prefix_, layer_idx)),
+        mlp_norm_(norm_parameter(prefix_ + ".post_attention_layernorm.weight", spec.hidden_size)),
+        mlp_(spec.is_moe_layer(layer_idx) ? make_moe_mlp(spec, balance, prefix_, moe_idx)
+                                          : make_dense_mlp(spec, prefix_, spec.intermediate_size)) {}
+
+  BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) {
+    BlockOutput output;
+    const at::Tensor attended = hidden_TD + attention_->forward(rms_norm(hidden_TD, input_norm_, eps_), pass.batch);
+    output.hidden_TD = attended + mlp_->forward(rms_norm(attended, mlp_norm_, eps_), pass, output.loss);
+    return output;
+  }
+  std::vector<Parameter*> parameters() {
+    std::vector<Parameter*> all = {&input_norm_, &mlp_norm_};
+    for (auto part : {attention_->parameters(), mlp_->parameters()}) all.insert(all.end(), part.begin(), part.end());
+    return all;
+  }
+  std::vector<Buffer*> buffers() { return mlp_->buffers(); }
+  const std::string& prefix() const { return prefix_; }
+
+ private:
+  std::string prefix_;
+  double eps_;
+  Parameter input_norm_;
+  std::unique_ptr<Attention> attention_;
+  Parameter mlp_norm_;
+  std::unique_ptr<Mlp> mlp_;
+};
+
+class LayerBlock : public Block {
+ public:
+  LayerBlock(const ModelSpec& spec, const BalanceOptions& balance, int64_t layer_idx, int64_t moe_idx)
+      : layer_(spec, balance, layer_idx, moe_idx) {}
+  BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) override { return layer_.forward(hidden_TD, pass); }
+  std::vector<Parameter*> parameters() override { return layer_.parameters(); }
+  std::vector<Buffer*> buffers() override { return layer_.buffers(); }
+  const std::string& name() const override { return layer_.prefix(); }
+
+ private:
+  DecoderLayer layer_;
+};
+
+// Projects to the vocabulary and takes the loss of prediction depth `depth` (0: the main head).
+at::Tensor take_loss(const at::Tensor& x_TD, Parameter& weight, const at::Tensor& labels_T, int64_t depth, PassContext& pass) {
+  const at::Tensor token_loss_T = at::empty({x_TD.size(0)}, x_TD.options().requires_grad(false).dtype(at::kFloat));
+  const at::Tensor loss = vocabulary_loss(x_TD, weight, labels_T, pass.loss_scale.at(depth), token_loss_T);
+  if (pass.keeps_statistics) {
+    pass.loss_sum.at(depth) = total(token_loss_T);
+    if (depth == 0) pass.token_loss_T = token_loss_T;
+  }
+  return loss;
+}
+
+class HeadBlock : public Block {
+ public:
+  // `tied`: the embedding table serves as the projection.
+  HeadBlock(const ModelSpec& spec, Parameter* tied)
+      : eps_(spec.rms_norm_eps), norm_(norm_parameter("model.norm.weight", spec.hidden_size)), tied_(tied) {
+    if (!tied) weight_ = Parameter::whole("lm_head.weight", {spec.vocab_size, spec.hidden_size});
+  }
+
+  BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) override {
+    BlockOutput output{rms_norm(hidden_TD, norm_, eps_), {}};
+    if (pass.head_mode != HeadMode::kHidden)
+      output.loss = take_loss(output.hidden_TD, *matrix(), pass.batch.labels_T, 0, pass);
+    return output;
+  }
+  std::vector<Parameter*> parameters() override {
+    if (tied_) return {&norm_};
+    return {&norm_, &weight_};
+  }
+  std::vector<Parameter*> borrowed() override {
+    if (tied_) return {tied_};
+    return {};
+  }
+  const std::string& name() const override { return name_; }
+  Parameter* matrix() { return tied_ ? tied_ : &weight_; }
+
+ private:
+  std::string name_ = "head";
+  double eps_;
+  Parameter norm_, weight_;
+  Parameter* tied_;
+};
+
+// A copy of `values` shifted so that position t holds what was at t + by in the same document, `fill` at its end.
+at::Tensor shifted(const at::Tensor& values_T, const std::vector<int64_t>& document_offsets, int64_t by, int64_t fill) {
+  at::Tensor result = at::full_like(values_T, fill);
+  const int64_t* from = values_T.const_data_ptr<int64_t>();
+  int64_t* to = result.mutable_data_ptr<int64_t>();
+  for (size_t d = 0; d + 1 < document_offsets.size(); ++d)
+    for (int64_t t = document_offsets[d]; t + by < document_offsets[d + 1]; ++t) to[t] = from[t + by];
+  return result;
+}
+
+// Multi-token prediction, DeepSeek-V3 (arXiv 2412.19437) section 2.2: from the hidden state of depth k-1 and the
+// embedding of the token k further on, predict the token after that. Embedding and projection are shared.
+class PredictionBlock : public Block {
+ public:
+  PredictionBlock(const ModelSpec& spec, const BalanceOptions& balance, int64_t depth, int64_t moe_idx,
+                  Parameter* table, Parameter* matrix)
+      : depth_(depth), eps_(spec.rms_norm_eps), table_(table), matrix_(matrix),
+        layer_(spec, balance, spec.num_hidden_layers + depth - 1, moe_idx),
+        token_norm_(norm_parameter(layer_.prefix() + ".enorm.weight", spec.hidden_size)),
+        hidden_norm_(norm_parameter(layer_.prefix() + ".hnorm.weight", spec.hidden_size)),
+        projection_(Parameter::whole(layer_.prefix() + ".eh_proj.weight", {spec.hidden_size, 2 * spec.hidden_size})),
+        head_norm_(norm_parameter(layer_.prefix() + ".shared_head.norm.weight", spec.hidden_size)) {}
+
+  BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) override {
+    const MicroBatch& batch = pass.batch;
+    const at::Tensor ids_T = shifted(batch.ids_T, batch.document_offsets, depth_, 0);
+    const at::Tensor labels_T = shifted(batch.labels_T, batch.document_offsets, depth_, kernels::kIgnoredLabel);
+    const at::Tensor token_TD = rms_norm(embedding(hidden_TD, ids_T, *table_), token_norm_, eps_);
+    const at::Tensor joined = at::cat({token_TD, rms_norm(hidden_TD, hidden_norm_, eps_)}, 1);
+    BlockOutput output = layer_.forward(linear(joined, projection_), pass);
+    const at::Tensor loss = take_loss(rms_norm(output.hidden_TD, head_norm_, eps_), *matrix_, labels_T, depth_, pass);
+    output.loss = output.loss.defined() ? output.loss + loss : loss;
+    return output;
+  }
+  std::vector<Parameter*> parameters() override {
+    std::vector<Parameter*> all = {&token_norm_, &hidden_norm_, &projection_, &head_norm_};
+    const auto layer = layer_.parameters();
+    all.insert(all.end(), layer.begin(), layer.end());
+    return all;
+  }
+  std::vector<Parameter*> borrowed() override {
+    if (table_ == matrix_) return {table_};
+    return {table_, matrix_};
+  }
+  std::vector<Buffer*> buffers() override { return layer_.buffers(); }
+  const std::string& name() const override { return layer_.prefix(); }
+
+ private:
+  int64_t depth_;
+  double eps_;
+  Parameter *table_, *matrix_;
+  DecoderLayer layer_;
+  Parameter token_norm_, hidden_norm_, projection_, head_norm_;
+};
+
+}  // namespace
+
+Model build_model(const ModelSpec& spec, const BalanceOptions& balance) {
+  if (const auto found = problems(spec); !found.empty())
+    throw core::ConfigError("the model cannot be built: {}", fmt::join(found, "; "));
+  Model model;
+  model.spec = spec;
+  model.balance = balance;
+  auto embedding_block = std::make_unique<EmbeddingBlock>(spec);
+  model.embedding_table = embedding_block->table();
+  model.blocks.push_back(std::move(embedding_block));
+  for (int64_t i = 0; i < spec.num_hidden_layers; ++i) {
+    model.blocks.push_back(std::make_unique<LayerBlock>(spec, balance, i, model.num_moe_layers));
+    model.num_moe_layers += spec.is_moe_layer(i);
+  }
+  auto head = std::make_unique<HeadBlock>(spec, spec.tie_word_embeddings ? model.embedding_table : nullptr);
+  model.vocabulary_matrix = head->matrix();
+  model.blocks.push_back(std::move(head));
+  model.num_decoding_blocks = model.blocks.size();
+  model.num_cached_layers = spec.num_hidden_layers;
+  for (int64_t depth = 1; depth <= spec.num_nextn_predict_layers; ++depth) {
+    model.blocks.push_back(std::make_unique<PredictionBlock>(spec, balance, depth, model.num_moe_layers,
+                                                             model.embedding_table, model.vocabulary_matrix));
+    model.num_moe_layers += spec.is_moe_layer(spec.num_hidden_layers + depth - 1);
+  }
+  return model;
+}
+
+PassContext make_pass(const Model& model, const MicroBatch& batch, HeadMode mode) {
+  const size_t depths = static_cast<size_t>(model.spec.num_nextn_predict_layers) + 1;
+  return PassContext{.batch = batch,
+                     .head_mode = mode,
+                     .loss_scale = std::vector<double>(depths, 1.0),
+                     .loss_sum = std::vector<double>(depths, 0.0),
+                     .token_loss_T = {},
+                     .expert_tokens = std::vector<std::vector<int64_t>>(static_cast<size_t>(model.num_moe_layers))};
+}
+
+std::vector<Parameter*> all_parameters(Model& model) {
+  std::vector<Parameter*> all;
+  for (auto& block : model.blocks)
+    for (Parameter* parameter : block->parameters()) all.push_back(parameter);
+  return all;
+}
+
+std::vector<Buffer*> all_buffers(Model& model) {
+  std::vector<Buffer*> all;
+  for (auto& block : model.blocks)
+    for (Buffer* buffer : block->buffers()) all.push_back(buffer);
+  return all;
+}
+
+}  // namespace athanor::model

@@ -1,0 +1,59 @@
+// A model is a sequence of blocks; an executor runs it.
+//
+// A block maps activations and its own parameters to activations. It knows nothing of sharding, schedules or
+// recomputation: the executor binds parameters before a call, cuts the graph between blocks, and walks them forward and
+// backward. The order is: embedding, decoder layers, head (final norm and loss), multi-token prediction modules.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "model/batch.h"
+#include "model/mlp.h"
+#include "model/parameter.h"
+#include "model/spec.h"
+
+namespace athanor::model {
+
+struct BlockOutput {
+  at::Tensor hidden_TD;  ///< what the next block takes
+  at::Tensor loss;       ///< scalar to be differentiated with gradient 1, or undefined
+};
+
+class Block {
+ public:
+  virtual ~Block() = default;
+  virtual BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) = 0;
+  /// Parameters that belong to this block, in the order of its flat buffers.
+  virtual std::vector<Parameter*> parameters() = 0;
+  /// Parameters of other blocks that this one uses (tied embedding, shared head).
+  virtual std::vector<Parameter*> borrowed() { return {}; }
+  virtual std::vector<Buffer*> buffers() { return {}; }
+  virtual const std::string& name() const = 0;
+};
+
+struct Model {
+  ModelSpec spec;
+  BalanceOptions balance;
+  std::vector<std::unique_ptr<Block>> blocks;
+  Parameter* embedding_table = nullptr;
+  Parameter* vocabulary_matrix = nullptr;  ///< the head's projection; the embedding table when tied
+  int64_t num_moe_layers = 0;              ///< those of the prediction modules included
+  int64_t num_cached_layers = 0;           ///< attention layers that decoding runs
+  size_t num_decoding_blocks = 0;          ///< the blocks up to and including the head: decoding stops there
+};
+
+/// Declares the blocks; parameters are unbound. Throws ConfigError listing the spec's problems.
+Model build_model(const ModelSpec& spec, const BalanceOptions& balance = {});
+
+/// A context for one pass over `batch` with its report fields sized for `model`.
+PassContext make_pass(const Model& model, const MicroBatch& batch, HeadMode mode);
+
+/// Every parameter of the model once, in block order.
+std::vector<Parameter*> all_parameters(Model& model);
+std::vector<Buffer*> all_buffers(Model& model);
+
+}  // namespace athanor::model

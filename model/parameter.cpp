@@ -1,0 +1,42 @@
+#include "model/parameter.h"
+
+#include <functional>
+#include <numeric>
+
+#include "core/error.h"
+
+namespace athanor::model {
+namespace {
+int64_t product(const std::vector<int64_t>& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+}  // namespace
+
+int64_t Parameter::num_elements() const { return product(shape); }
+
+Parameter Parameter::whole(std::string name, std::vector<int64_t> shape, Initialisation initialisation) {
+  Parameter parameter;
+  parameter.parts = {{name, 0, shape}};
+  parameter.name = std::move(name);
+  parameter.shape = std::move(shape);
+  parameter.initialisation = initialisation;
+  return parameter;
+}
+
+Parameter Parameter::stacked(std::string name, const std::vector<HfPart>& rows) {
+  Parameter parameter;
+  parameter.name = std::move(name);
+  int64_t num_rows = 0, position = 0;
+  for (HfPart part : rows) {
+    part.begin = position;
+    position += product(part.shape);
+    num_rows += part.shape.front();
+    parameter.parts.push_back(std::move(part));
+  }
+  parameter.shape = rows.front().shape;
+  parameter.shape.front() = num_rows;
+  ATHANOR_CHECK(parameter.num_elements() == position, "the parts of {} have different widths", parameter.name);
+  return parameter;
+}
+
+}  // namespace athanor::model
