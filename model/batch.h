@@ -21,13 +21,6 @@ struct KvCache {
   std::vector<int64_t> length;  ///< tokens of each sequence in the cache, before this batch
 };
 
-/// What the head computes.
-enum class HeadMode {
-  kTrain,   ///< losses, and their gradients in the same pass
-  kLoss,    ///< losses only
-  kHidden,  ///< nothing: the caller projects the hidden states it wants
-};
-
 struct MicroBatch {
   at::Tensor ids_T;        ///< int64
   at::Tensor labels_T;     ///< int64, kIgnoredLabel where no loss is taken; the label of t is the token after t
@@ -44,18 +37,19 @@ struct MicroBatch {
 /// How a pass is run, and what it reports. One per micro batch and pass.
 struct PassContext {
   const MicroBatch& batch;
-  HeadMode head_mode = HeadMode::kLoss;
-  /// 1 / (global number of labelled tokens): what each token's loss is multiplied with. One per prediction depth:
-  /// the first for the main head, the next for each multi-token prediction module (its weight included).
+  bool is_training = false;      ///< balance losses are taken
+  bool takes_loss = true;        ///< the heads compute losses; with recording on, their gradients in the same pass
+  bool keeps_statistics = true;  ///< off while a block is run again for its backward pass
+  /// What each labelled token's loss is multiplied with, one per prediction depth: the main head, then each
+  /// multi-token prediction module (its weight included).
   std::vector<double> loss_scale;
   double micro_batch_share = 1;  ///< 1 / micro batches in the step, all ranks together
-  bool keeps_statistics = true;  ///< off while a block is run again for its backward pass
 
   // Reported:
-  std::vector<double> loss_sum;              ///< per prediction depth, over this micro batch's labelled tokens
-  at::Tensor token_loss_T;                   ///< fp32, of the main head
+  std::vector<double> loss_sum;  ///< per prediction depth, over this micro batch's labelled tokens
+  at::Tensor token_loss_T;       ///< fp32, of the main head
   std::vector<std::vector<int64_t>> expert_tokens;  ///< per MoE layer, how many tokens chose each expert
-  double balance_loss = 0;                   ///< sum of the layers' balance losses, weight included
+  double balance_loss = 0;       ///< sum of the layers' balance losses, weight and share included
 };
 
 }  // namespace athanor::model

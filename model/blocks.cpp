@@ -1,5 +1,7 @@
 #include "model/blocks.h"
 
+#include <algorithm>
+
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
@@ -113,8 +115,7 @@ class HeadBlock : public Block {
 
   BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) override {
     BlockOutput output{rms_norm(hidden_TD, norm_, eps_), {}};
-    if (pass.head_mode != HeadMode::kHidden)
-      output.loss = take_loss(output.hidden_TD, *matrix(), pass.batch.labels_T, 0, pass);
+    if (pass.takes_loss) output.loss = take_loss(output.hidden_TD, *matrix(), pass.batch.labels_T, 0, pass);
     return output;
   }
   std::vector<Parameter*> parameters() override {
@@ -126,6 +127,7 @@ class HeadBlock : public Block {
     return {};
   }
   const std::string& name() const override { return name_; }
+  bool is_head() const override { return true; }
   Parameter* matrix() { return tied_ ? tied_ : &weight_; }
 
  private:
@@ -146,48 +148,64 @@ at::Tensor shifted(const at::Tensor& values_T, const std::vector<int64_t>& docum
 }
 
 // Multi-token prediction, DeepSeek-V3 (arXiv 2412.19437) section 2.2: from the hidden state of depth k-1 and the
-// embedding of the token k further on, predict the token after that. Embedding and projection are shared.
-class PredictionBlock : public Block {
+// embedding of the token k further on, the hidden state of depth k.
+class PredictionLayerBlock : public Block {
  public:
-  PredictionBlock(const ModelSpec& spec, const BalanceOptions& balance, int64_t depth, int64_t moe_idx,
-                  Parameter* table, Parameter* matrix)
-      : depth_(depth), eps_(spec.rms_norm_eps), table_(table), matrix_(matrix),
+  PredictionLayerBlock(const ModelSpec& spec, const BalanceOptions& balance, int64_t depth, int64_t moe_idx,
+                       Parameter* table)
+      : depth_(depth), eps_(spec.rms_norm_eps), table_(table),
         layer_(spec, balance, spec.num_hidden_layers + depth - 1, moe_idx),
         token_norm_(norm_parameter(layer_.prefix() + ".enorm.weight", spec.hidden_size)),
         hidden_norm_(norm_parameter(layer_.prefix() + ".hnorm.weight", spec.hidden_size)),
-        projection_(Parameter::whole(layer_.prefix() + ".eh_proj.weight", {spec.hidden_size, 2 * spec.hidden_size})),
-        head_norm_(norm_parameter(layer_.prefix() + ".shared_head.norm.weight", spec.hidden_size)) {}
+        projection_(Parameter::whole(layer_.prefix() + ".eh_proj.weight", {spec.hidden_size, 2 * spec.hidden_size})) {}
 
   BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) override {
-    const MicroBatch& batch = pass.batch;
-    const at::Tensor ids_T = shifted(batch.ids_T, batch.document_offsets, depth_, 0);
-    const at::Tensor labels_T = shifted(batch.labels_T, batch.document_offsets, depth_, kernels::kIgnoredLabel);
+    const at::Tensor ids_T = shifted(pass.batch.ids_T, pass.batch.document_offsets, depth_, 0);
     const at::Tensor token_TD = rms_norm(embedding(hidden_TD, ids_T, *table_), token_norm_, eps_);
     const at::Tensor joined = at::cat({token_TD, rms_norm(hidden_TD, hidden_norm_, eps_)}, 1);
-    BlockOutput output = layer_.forward(linear(joined, projection_), pass);
-    const at::Tensor loss = take_loss(rms_norm(output.hidden_TD, head_norm_, eps_), *matrix_, labels_T, depth_, pass);
-    output.loss = output.loss.defined() ? output.loss + loss : loss;
-    return output;
+    return layer_.forward(linear(joined, projection_), pass);
   }
   std::vector<Parameter*> parameters() override {
-    std::vector<Parameter*> all = {&token_norm_, &hidden_norm_, &projection_, &head_norm_};
+    std::vector<Parameter*> all = {&token_norm_, &hidden_norm_, &projection_};
     const auto layer = layer_.parameters();
     all.insert(all.end(), layer.begin(), layer.end());
     return all;
   }
-  std::vector<Parameter*> borrowed() override {
-    if (table_ == matrix_) return {table_};
-    return {table_, matrix_};
-  }
+  std::vector<Parameter*> borrowed() override { return {table_}; }
   std::vector<Buffer*> buffers() override { return layer_.buffers(); }
   const std::string& name() const override { return layer_.prefix(); }
 
  private:
   int64_t depth_;
   double eps_;
-  Parameter *table_, *matrix_;
+  Parameter* table_;
   DecoderLayer layer_;
-  Parameter token_norm_, hidden_norm_, projection_, head_norm_;
+  Parameter token_norm_, hidden_norm_, projection_;
+};
+
+// The loss of one prediction depth, through the shared projection. Hands its input on to the next depth.
+class PredictionHeadBlock : public Block {
+ public:
+  PredictionHeadBlock(const ModelSpec& spec, int64_t depth, Parameter* matrix)
+      : name_(fmt::format("model.layers.{}.shared_head", spec.num_hidden_layers + depth - 1)), depth_(depth),
+        eps_(spec.rms_norm_eps), norm_(norm_parameter(name_ + ".norm.weight", spec.hidden_size)), matrix_(matrix) {}
+
+  BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) override {
+    if (!pass.takes_loss) return {hidden_TD, {}};
+    const at::Tensor labels_T = shifted(pass.batch.labels_T, pass.batch.document_offsets, depth_, kernels::kIgnoredLabel);
+    return {hidden_TD, take_loss(rms_norm(hidden_TD, norm_, eps_), *matrix_, labels_T, depth_, pass)};
+  }
+  std::vector<Parameter*> parameters() override { return {&norm_}; }
+  std::vector<Parameter*> borrowed() override { return {matrix_}; }
+  const std::string& name() const override { return name_; }
+  bool is_head() const override { return true; }
+
+ private:
+  std::string name_;
+  int64_t depth_;
+  double eps_;
+  Parameter norm_;
+  Parameter* matrix_;
 };
 
 }  // namespace
@@ -211,21 +229,27 @@ Model build_model(const ModelSpec& spec, const BalanceOptions& balance) {
   model.num_decoding_blocks = model.blocks.size();
   model.num_cached_layers = spec.num_hidden_layers;
   for (int64_t depth = 1; depth <= spec.num_nextn_predict_layers; ++depth) {
-    model.blocks.push_back(std::make_unique<PredictionBlock>(spec, balance, depth, model.num_moe_layers,
-                                                             model.embedding_table, model.vocabulary_matrix));
+    model.blocks.push_back(
+        std::make_unique<PredictionLayerBlock>(spec, balance, depth, model.num_moe_layers, model.embedding_table));
+    model.blocks.push_back(std::make_unique<PredictionHeadBlock>(spec, depth, model.vocabulary_matrix));
     model.num_moe_layers += spec.is_moe_layer(spec.num_hidden_layers + depth - 1);
   }
   return model;
 }
 
-PassContext make_pass(const Model& model, const MicroBatch& batch, HeadMode mode) {
+PassContext make_pass(const Model& model, const MicroBatch& batch) {
   const size_t depths = static_cast<size_t>(model.spec.num_nextn_predict_layers) + 1;
   return PassContext{.batch = batch,
-                     .head_mode = mode,
                      .loss_scale = std::vector<double>(depths, 1.0),
                      .loss_sum = std::vector<double>(depths, 0.0),
                      .token_loss_T = {},
                      .expert_tokens = std::vector<std::vector<int64_t>>(static_cast<size_t>(model.num_moe_layers))};
+}
+
+int64_t num_labels(const MicroBatch& batch, int64_t depth) {
+  const at::Tensor labels_T = shifted(batch.labels_T, batch.document_offsets, depth, kernels::kIgnoredLabel);
+  const int64_t* labels = labels_T.const_data_ptr<int64_t>();
+  return labels_T.numel() - std::count(labels, labels + labels_T.numel(), kernels::kIgnoredLabel);
 }
 
 std::vector<Parameter*> all_parameters(Model& model) {

@@ -2,7 +2,8 @@
 //
 // A block maps activations and its own parameters to activations. It knows nothing of sharding, schedules or
 // recomputation: the executor binds parameters before a call, cuts the graph between blocks, and walks them forward and
-// backward. The order is: embedding, decoder layers, head (final norm and loss), multi-token prediction modules.
+// backward. The order is: embedding, decoder layers, head (final norm and loss), then for every prediction depth a
+// multi-token prediction layer and its head.
 #pragma once
 
 #include <memory>
@@ -32,6 +33,9 @@ class Block {
   /// Parameters of other blocks that this one uses (tied embedding, shared head).
   virtual std::vector<Parameter*> borrowed() { return {}; }
   virtual std::vector<Buffer*> buffers() { return {}; }
+  /// Whether this block takes a loss. Its loss and its gradients come out of one pass over the vocabulary, so the executor
+  /// runs it without a loss on the way forward and once more, with it, on the way back.
+  virtual bool is_head() const { return false; }
   virtual const std::string& name() const = 0;
 };
 
@@ -50,7 +54,10 @@ struct Model {
 Model build_model(const ModelSpec& spec, const BalanceOptions& balance = {});
 
 /// A context for one pass over `batch` with its report fields sized for `model`.
-PassContext make_pass(const Model& model, const MicroBatch& batch, HeadMode mode);
+PassContext make_pass(const Model& model, const MicroBatch& batch);
+
+/// How many tokens of `batch` are labelled for prediction depth `depth` (0: the next token).
+int64_t num_labels(const MicroBatch& batch, int64_t depth);
 
 /// Every parameter of the model once, in block order.
 std::vector<Parameter*> all_parameters(Model& model);

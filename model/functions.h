@@ -65,8 +65,9 @@ struct QkNorm {
 at::Tensor grouped_query_attention(const at::Tensor& qkv_T, const AttentionShape& shape, const QkNorm& norm,
                                    const MicroBatch& batch, int64_t layer_idx);
 
-/// Loss of x [T, D] against labels through the vocabulary matrix. Returns scale * sum of token losses as a scalar whose
-/// gradient is already known when it returns (it must be multiplied with 1). `token_loss` [T] fp32 receives the losses.
+/// Loss of x [T, D] against labels through the vocabulary matrix; `token_loss` [T] fp32 receives each token's. Returns a
+/// scalar whose gradient by x, that of scale * sum(token_loss), is already known: backpropagate it with 1. (Its value
+/// is 0: nobody needs the sum here, and the caller adds token losses in an order of its own.)
 at::Tensor vocabulary_loss(const at::Tensor& x_TD, Parameter& weight, const at::Tensor& labels_T, double scale,
                            const at::Tensor& token_loss_T);
 

@@ -99,7 +99,7 @@ class MoeMlp : public Mlp {
     const Routing routing = route(router_logits(x_TD, router_), bias_.value, options_);
     const kernels::Permutation permutation = kernels::permutation_by_expert(routing.expert_ids_TA, num_experts_);
     if (pass.keeps_statistics) pass.expert_tokens.at(moe_idx_) = tokens_per_expert(permutation);
-    if (pass.head_mode == HeadMode::kTrain) balance_loss = weighted_balance_loss(routing, pass);
+    if (pass.is_training) balance_loss = weighted_balance_loss(routing, pass);
 
     const at::Tensor gate_up = grouped_linear(permute(x_TD, permutation), gate_up_, permutation);
     const at::Tensor routed = combine(grouped_linear(swiglu(gate_up), down_, permutation), routing.weights_TA, permutation);

@@ -1,0 +1,234 @@
+#include "trainer/parameter_store.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+
+#include "core/error.h"
+
+namespace athanor::trainer {
+
+using model::Parameter;
+using parallel::ElementRange;
+
+struct ParameterStore::Group {
+  std::vector<Parameter*> parameters;
+  parallel::FlatLayout layout;
+  parallel::Communicator& comm;
+  parallel::OrderedReduction& reduction;
+  parallel::GradientTree tree;
+  size_t last_contributor = 0;  ///< block that is the last to add to the gradient, on the way back
+
+  at::Tensor weights;           ///< compute dtype: the whole buffer, or at stage 3 this rank's shard
+  at::Tensor gathered;          ///< stage 3: the whole buffer while some block uses it
+  parallel::Pending gather;
+  int num_users = 0;
+  at::Tensor gradients;         ///< fp32, the whole buffer, from the first contribution to the end of the reduction
+  parallel::Pending reduction_pending;
+  bool is_reducing = false;
+
+  int num_shards() const { return comm.size(); }
+  int64_t padded_size() const { return layout.padded_size(num_shards()); }
+  ElementRange shard() const { return layout.shard(num_shards(), comm.rank()); }
+};
+
+namespace {
+
+std::vector<parallel::NamedShape> shapes_of(const std::vector<Parameter*>& parameters) {
+  std::vector<parallel::NamedShape> shapes;
+  for (const Parameter* parameter : parameters) shapes.push_back({parameter->name, parameter->shape});
+  return shapes;
+}
+
+// The parts of a flat buffer between parameters, which norms and updates run over too, must hold zeros.
+void zero_gaps(const parallel::FlatLayout& layout, const at::Tensor& flat) {
+  int64_t position = 0;
+  const auto zero_up_to = [&](int64_t end) {
+    if (end > position) flat.narrow(0, position, end - position).zero_();
+  };
+  for (const auto& parameter : layout.parameters()) {
+    zero_up_to(parameter.begin);
+    position = parameter.begin + parameter.num_elements;
+  }
+  zero_up_to(flat.size(0));
+}
+
+at::Tensor part(const at::Tensor& flat, const ElementRange& range) {
+  return flat.narrow(0, range.begin, range.end - range.begin);
+}
+
+}  // namespace
+
+ParameterStore::ParameterStore(model::Model& model, parallel::Communicator& dense, parallel::Communicator& expert,
+                               const ParameterStoreOptions& options)
+    : model_(model), options_(options), dense_reduction_(std::make_unique<parallel::OrderedReduction>(dense)),
+      expert_reduction_(std::make_unique<parallel::OrderedReduction>(expert)), gather_pool_(options.compute_dtype) {
+  std::unordered_map<const Parameter*, Group*> group_of;
+  for (const auto& block : model.blocks) {
+    std::vector<Parameter*> kinds[2];
+    for (Parameter* parameter : block->parameters()) kinds[parameter->is_expert].push_back(parameter);
+    groups_of_block_.emplace_back();
+    for (bool is_expert : {false, true}) {
+      const auto& parameters = kinds[is_expert];
+      if (parameters.empty()) continue;
+      parallel::FlatLayout layout(shapes_of(parameters));
+      parallel::Communicator& comm = is_expert ? expert : dense;
+      const int64_t shard_size = layout.shard_size(comm.size());
+      groups_.push_back(std::unique_ptr<Group>(new Group{.parameters = parameters,
+                                                         .layout = std::move(layout),
+                                                         .comm = comm,
+                                                         .reduction = is_expert ? *expert_reduction_ : *dense_reduction_,
+                                                         .tree = parallel::GradientTree(shard_size, shard_pool_)}));
+      for (const Parameter* parameter : parameters) group_of[parameter] = groups_.back().get();
+      groups_of_block_.back().push_back(groups_.back().get());
+    }
+    for (const Parameter* parameter : block->borrowed()) {
+      auto& used = groups_of_block_.back();
+      Group* group = group_of.at(parameter);
+      if (std::find(used.begin(), used.end(), group) == used.end()) used.push_back(group);
+    }
+  }
+  for (size_t i = model.blocks.size(); i-- > 0;)
+    for (Group* group : groups_of_block_[i]) group->last_contributor = i;
+
+  const bool shards_weights = options.zero_stage == 3, shards_masters = options.zero_stage >= 1;
+  const bool is_fp32 = options.compute_dtype == at::kFloat;
+  for (auto& group : groups_) {
+    const ElementRange all{0, group->padded_size()}, mine = group->shard();
+    group->weights = at::zeros({shards_weights ? mine.end - mine.begin : all.end}, options.compute_dtype);
+    if (!shards_weights) bind_values(*group, group->weights);
+    OptimizerSlice slice{&group->layout, shards_masters ? mine : all, {}, {}};
+    const at::Tensor computed = shards_weights || !shards_masters ? group->weights : part(group->weights, mine);
+    slice.master = is_fp32 ? computed : at::zeros({slice.range.end - slice.range.begin}, at::kFloat);
+    if (!is_fp32) slice.compute = computed;
+    slices_.push_back(slice);
+  }
+}
+
+ParameterStore::~ParameterStore() = default;
+
+void ParameterStore::bind_values(Group& group, const at::Tensor& flat) {
+  const auto& placed = group.layout.parameters();
+  for (size_t i = 0; i < placed.size(); ++i)
+    group.parameters[i]->value = flat.defined() ? group.layout.view(flat, placed[i]) : at::Tensor();
+}
+
+void ParameterStore::start_gather(Group& group) {
+  if (group.gathered.defined()) return;
+  group.gathered = gather_pool_.take(group.padded_size());
+  group.gather = group.comm.all_gather(group.gathered, group.weights);
+}
+
+void ParameterStore::prefetch(size_t block_idx) {
+  if (options_.zero_stage < 3) return;
+  for (Group* group : groups_of_block_[block_idx]) start_gather(*group);
+}
+
+void ParameterStore::acquire(size_t block_idx) {
+  if (options_.zero_stage < 3) return;
+  for (Group* group : groups_of_block_[block_idx]) {
+    start_gather(*group);
+    if (group->num_users++ > 0) continue;
+    group->gather.wait();
+    bind_values(*group, group->gathered);
+  }
+}
+
+void ParameterStore::release(size_t block_idx) {
+  if (options_.zero_stage < 3) return;
+  for (Group* group : groups_of_block_[block_idx]) {
+    if (--group->num_users > 0) continue;
+    bind_values(*group, at::Tensor());
+    gather_pool_.give(std::exchange(group->gathered, at::Tensor()));
+  }
+}
+
+void ParameterStore::begin_backward(size_t block_idx) {
+  for (Group* group : groups_of_block_[block_idx]) {
+    if (group->gradients.defined()) continue;
+    group->gradients = gradient_pool_.take(group->padded_size());
+    zero_gaps(group->layout, group->gradients);
+    const auto& placed = group->layout.parameters();
+    for (size_t i = 0; i < placed.size(); ++i) {
+      group->parameters[i]->gradient = group->layout.view(group->gradients, placed[i]);
+      group->parameters[i]->has_gradient = false;
+    }
+  }
+}
+
+void ParameterStore::end_backward(size_t block_idx) {
+  for (Group* group : groups_of_block_[block_idx]) {
+    if (group->last_contributor != block_idx) continue;
+    for (Parameter* parameter : group->parameters) {
+      if (!parameter->has_gradient) parameter->gradient.zero_();
+      parameter->gradient = at::Tensor();
+    }
+    group->reduction_pending = group->reduction.reduce_scatter(group->tree.next(), group->gradients);
+    group->is_reducing = true;
+    // One reduction in flight beside the next block's computation: the one before it is finished first.
+    for (auto& other : groups_)
+      if (other.get() != group && other->is_reducing) finish_reduction(*other);
+  }
+}
+
+void ParameterStore::finish_reduction(Group& group) {
+  group.reduction_pending.wait();
+  group.tree.add();
+  group.is_reducing = false;
+  gradient_pool_.give(std::exchange(group.gradients, at::Tensor()));
+}
+
+void ParameterStore::finish_micro_batch() {
+  for (auto& group : groups_)
+    if (group->is_reducing) finish_reduction(*group);
+}
+
+std::vector<at::Tensor> ParameterStore::gradient_shards() {
+  std::vector<at::Tensor> shards;
+  for (auto& group : groups_) shards.push_back(group->tree.result());
+  return shards;
+}
+
+std::vector<at::Tensor> ParameterStore::slice_gradients() {
+  std::vector<at::Tensor> gradients;
+  for (auto& group : groups_) {
+    const at::Tensor shard = group->tree.result();
+    if (options_.zero_stage >= 1 || group->num_shards() == 1) {
+      gradients.push_back(shard);
+      continue;
+    }
+    group->gradients = gradient_pool_.take(group->padded_size());
+    group->comm.all_gather(group->gradients, shard).wait();
+    gradients.push_back(group->gradients);
+  }
+  return gradients;
+}
+
+void ParameterStore::clear_gradients() {
+  for (auto& group : groups_) {
+    group->tree.reset();
+    if (group->gradients.defined()) gradient_pool_.give(std::exchange(group->gradients, at::Tensor()));
+  }
+}
+
+void ParameterStore::load(const Reader& reader) {
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    const OptimizerSlice& slice = slices_[i];
+    float* master = slice.master.mutable_data_ptr<float>();
+    for (const auto& piece : slice.layout->pieces(slice.range)) {
+      const auto count = static_cast<size_t>(piece.parameter_end - piece.parameter_begin);
+      reader(*groups_[i]->parameters[piece.parameter_idx], piece.parameter_begin, {master + piece.slice_begin, count});
+    }
+    if (slice.compute.defined()) slice.compute.copy_(slice.master);
+  }
+  publish();
+}
+
+void ParameterStore::publish() {
+  if (options_.zero_stage != 1 && options_.zero_stage != 2) return;
+  for (auto& group : groups_) group->comm.all_gather(group->weights, part(group->weights, group->shard())).wait();
+}
+
+}  // namespace athanor::trainer

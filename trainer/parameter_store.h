@@ -1,0 +1,89 @@
+// The parameters of a model in flat buffers, sharded over the ranks that hold the same weights.
+//
+// Every block has one flat buffer for its dense parameters and one for its experts (a *group*). ZeRO decides who keeps
+// which slice of a group:
+//   stage 0   every rank keeps and updates everything
+//   stage 1   masters and moments are sharded; updated weights are gathered after the step
+//   stage 2   the same here: gradients are always reduced block by block to the slice of their owner
+//   stage 3   weights are sharded too: gathered before a block runs, released after it
+// Gradients of a micro batch are summed over ranks as soon as the last block that contributes to a group has run
+// backward, in the fixed order of parallel/ordered_reduction.h, and over micro batches by parallel/gradient_tree.h. So the
+// bits do not depend on the stage, nor on the (power-of-two) number of ranks.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "model/blocks.h"
+#include "parallel/communicator.h"
+#include "parallel/flat_layout.h"
+#include "parallel/gradient_tree.h"
+#include "parallel/ordered_reduction.h"
+#include "trainer/executor.h"
+
+namespace athanor::trainer {
+
+struct ParameterStoreOptions {
+  int zero_stage = 1;
+  at::ScalarType compute_dtype = at::kBFloat16;
+};
+
+/// What the optimizer updates: this rank's slice of one group.
+struct OptimizerSlice {
+  const parallel::FlatLayout* layout;
+  parallel::ElementRange range;  ///< of the group's flat buffer
+  at::Tensor master;             ///< fp32
+  at::Tensor compute;            ///< where the cast of the new master goes; undefined: the master is what is computed with
+};
+
+class ParameterStore : public BlockParameters {
+ public:
+  /// `dense` and `expert` are the communicators over which dense and expert parameters are replicated. All outlive this.
+  ParameterStore(model::Model& model, parallel::Communicator& dense, parallel::Communicator& expert,
+                 const ParameterStoreOptions& options);
+  ~ParameterStore() override;
+
+  void prefetch(size_t block_idx) override;
+  void acquire(size_t block_idx) override;
+  void release(size_t block_idx) override;
+  void begin_backward(size_t block_idx) override;
+  void end_backward(size_t block_idx) override;
+
+  /// Waits for the reductions of this micro batch and takes them into the sums of the step.
+  void finish_micro_batch();
+  /// The step's gradient of every group, summed over all micro batches and ranks, on this rank's shard of it.
+  std::vector<at::Tensor> gradient_shards();
+  /// The gradient of every optimizer slice (at stage 0 gathered from the shards). Call after gradient_shards.
+  std::vector<at::Tensor> slice_gradients();
+  void clear_gradients();
+
+  /// One per group, in block order.
+  const std::vector<OptimizerSlice>& slices() const { return slices_; }
+  /// Gives elements [begin, begin + out.size()) of a parameter.
+  using Reader = std::function<void(const model::Parameter& parameter, int64_t begin, std::span<float> out)>;
+  /// Fills the masters that this rank keeps, piece by piece, casts them and shares them.
+  void load(const Reader& reader);
+  /// Makes updated masters visible to every rank (after the optimizer has run).
+  void publish();
+
+ private:
+  struct Group;
+  void bind_values(Group& group, const at::Tensor& flat);
+  void start_gather(Group& group);
+  void finish_reduction(Group& group);
+
+  model::Model& model_;
+  ParameterStoreOptions options_;
+  std::unique_ptr<parallel::OrderedReduction> dense_reduction_, expert_reduction_;
+  parallel::FlatBufferPool shard_pool_, gradient_pool_, gather_pool_;
+  std::vector<std::unique_ptr<Group>> groups_;
+  std::vector<std::vector<Group*>> groups_of_block_;
+  std::vector<OptimizerSlice> slices_;
+};
+
+}  // namespace athanor::trainer

@@ -1,0 +1,39 @@
+// What the micro batches of a step report, added up over micro batches and ranks in an order that does not depend on the
+// layout: losses by the number of the micro batch, counts as integers.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/blocks.h"
+#include "parallel/communicator.h"
+
+namespace athanor::trainer {
+
+struct StepResult;
+
+/// Labelled tokens of the step at every prediction depth. Collective over `data`.
+std::vector<int64_t> count_labels(const model::Model& model, const std::vector<model::MicroBatch>& micro_batches,
+                                  parallel::Communicator& data);
+
+/// Sum of one double per micro batch over all micro batches of all ranks, where the i-th of `values` is number
+/// i * D + r for data rank r. Every rank passes equally many. Collective over `data`.
+double sum_by_micro_batch(const std::vector<double>& values, parallel::Communicator& data);
+
+class StepTotals {
+ public:
+  StepTotals(const model::Model& model, parallel::Communicator& data);
+  /// After each micro batch, in order.
+  void add(const model::PassContext& pass);
+  /// Fills losses, token and expert counts of `result`. Collective over `data`.
+  void report(const std::vector<int64_t>& num_labels, StepResult& result);
+
+ private:
+  parallel::Communicator& data_;
+  std::vector<std::vector<double>> loss_sums_;  ///< [depth][micro batch]
+  std::vector<double> balance_losses_;
+  std::vector<std::vector<int64_t>> expert_tokens_;
+  int64_t num_tokens_ = 0;
+};
+
+}  // namespace athanor::trainer
