@@ -22,6 +22,28 @@ void add_gradient(Parameter& parameter, const Compute& compute) {
   parameter.has_gradient = true;
 }
 
+// y = x · weightᵀ (+ bias), through the packed weight when there is one.
+void multiply(const at::Tensor& y_TN, const at::Tensor& x_TK, const Parameter& weight, const Parameter* bias) {
+  const auto bias_N = bias ? std::optional(bias->value) : std::nullopt;
+  if (weight.packed.empty()) {
+    kernels::matmul_nt(y_TN, x_TK, weight.value, false, bias_N);
+  } else {
+    kernels::matmul(y_TN, x_TK, weight.packed.front(), false, bias_N);
+  }
+}
+
+// Row r of expert e: y = x · weight[e]ᵀ.
+void multiply_groups(const at::Tensor& y_PN, const at::Tensor& x_PK, const Parameter& weight,
+                     const std::vector<int64_t>& offsets) {
+  if (weight.packed.empty()) {
+    kernels::grouped_matmul_nt(y_PN, x_PK, weight.value, offsets);
+    return;
+  }
+  for (size_t e = 0; e < weight.packed.size(); ++e)
+    if (const int64_t rows = offsets[e + 1] - offsets[e])
+      kernels::matmul(y_PN.narrow(0, offsets[e], rows), x_PK.narrow(0, offsets[e], rows), weight.packed[e]);
+}
+
 at::Tensor like(const at::Tensor& x, at::IntArrayRef shape) { return at::empty(shape, x.options().requires_grad(false)); }
 
 at::Tensor fp32(const at::Tensor& x, at::IntArrayRef shape) { return at::empty(shape, x.options().requires_grad(false).dtype(at::kFloat)); }
@@ -43,7 +65,7 @@ at::Tensor embedding(const at::Tensor& anchor, const at::Tensor& ids_T, Paramete
 
 at::Tensor linear(const at::Tensor& x_TK, Parameter& weight, Parameter* bias) {
   at::Tensor y_TN = like(x_TK, {x_TK.size(0), weight.value.size(0)});
-  kernels::matmul_nt(y_TN, x_TK, weight.value, false, bias ? std::optional(bias->value) : std::nullopt);
+  multiply(y_TN, x_TK, weight, bias);
   record({y_TN}, {x_TK}, [x_TK = x_TK.detach(), weight = &weight, bias](const Tensors& gradients) -> Tensors {
     const at::Tensor& dy_TN = gradients[0];
     at::Tensor dx_TK = at::empty_like(x_TK);
@@ -58,7 +80,7 @@ at::Tensor linear(const at::Tensor& x_TK, Parameter& weight, Parameter* bias) {
 
 at::Tensor router_logits(const at::Tensor& x_TK, Parameter& weight) {
   at::Tensor logits_TE = fp32(x_TK, {x_TK.size(0), weight.value.size(0)});
-  kernels::matmul_nt(logits_TE, x_TK, weight.value);
+  multiply(logits_TE, x_TK, weight, nullptr);
   record({logits_TE}, {x_TK}, [x_TK = x_TK.detach(), weight = &weight](const Tensors& gradients) -> Tensors {
     const at::Tensor& dlogits_TE = gradients[0];
     at::Tensor dx_TK = fp32(x_TK, x_TK.sizes());
@@ -124,7 +146,7 @@ at::Tensor permute(const at::Tensor& x_TD, const kernels::Permutation& permutati
 
 at::Tensor grouped_linear(const at::Tensor& x_PK, Parameter& weight, const kernels::Permutation& permutation) {
   at::Tensor y_PN = like(x_PK, {x_PK.size(0), weight.value.size(1)});
-  kernels::grouped_matmul_nt(y_PN, x_PK, weight.value, permutation.offsets);
+  multiply_groups(y_PN, x_PK, weight, permutation.offsets);
   record({y_PN}, {x_PK},
          [x_PK = x_PK.detach(), weight = &weight, offsets = permutation.offsets](const Tensors& gradients) -> Tensors {
            at::Tensor dx_PK = at::empty_like(x_PK);

@@ -14,6 +14,14 @@ int64_t product(const std::vector<int64_t>& shape) {
 
 int64_t Parameter::num_elements() const { return product(shape); }
 
+void Parameter::pack() {
+  if (value.dim() == 2) packed = {kernels::pack_nt(value)};
+  if (value.dim() == 3) {
+    packed.clear();
+    for (int64_t i = 0; i < value.size(0); ++i) packed.push_back(kernels::pack_nt(value.select(0, i)));
+  }
+}
+
 Parameter Parameter::whole(std::string name, std::vector<int64_t> shape, Initialisation initialisation) {
   Parameter parameter;
   parameter.parts = {{name, 0, shape}};

@@ -14,6 +14,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "kernels/ops.h"
+
 namespace athanor::model {
 
 enum class Initialisation { kNormal, kOnes, kZeros };
@@ -35,8 +37,11 @@ struct Parameter {
   at::Tensor value;             ///< compute precision; defined while the block may run
   at::Tensor gradient;          ///< fp32; defined during backward unless frozen
   bool has_gradient = false;    ///< whether `gradient` holds something that must be added to
+  std::vector<kernels::PackedMatrix> packed;  ///< weights that do not change: one per matrix, for products with them
 
   int64_t num_elements() const;
+  /// Packs `value` for products, when it is a matrix or a stack of matrices. It must not change afterwards.
+  void pack();
   /// A parameter that Hugging Face keeps under the same name and shape.
   static Parameter whole(std::string name, std::vector<int64_t> shape,
                          Initialisation initialisation = Initialisation::kNormal);

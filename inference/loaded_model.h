@@ -1,0 +1,40 @@
+// A model with all its weights in memory, ready to score and to generate.
+//
+// Weights never change here, so every matrix is packed for the product kernels once, at loading.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <ATen/core/Tensor.h>
+
+#include "inference/weight_source.h"
+#include "model/blocks.h"
+
+namespace athanor::inference {
+
+class LoadedModel {
+ public:
+  /// Builds the model of `spec` and fills it from `source` in `dtype` (fp32 or bf16). Prediction modules are left out:
+  /// decoding does not run them.
+  LoadedModel(const model::ModelSpec& spec, WeightSource& source, at::ScalarType dtype);
+
+  const model::ModelSpec& spec() const { return model_.spec; }
+  model::Model& model() { return model_; }
+  at::ScalarType dtype() const { return dtype_; }
+
+  /// Runs `batch` up to the final norm: hidden states [T, D]. Records nothing.
+  at::Tensor hidden_states(const model::MicroBatch& batch);
+  /// Projects hidden states [T, D] to logits [T, V], fp32.
+  at::Tensor logits(const at::Tensor& hidden_TD);
+
+ private:
+  model::Model model_;
+  at::ScalarType dtype_;
+};
+
+/// A micro batch of whole sequences without labels, one document each. Token ids are checked against the vocabulary:
+/// DataError naming the first bad one.
+model::MicroBatch batch_of_sequences(const model::ModelSpec& spec, const std::vector<std::vector<int64_t>>& sequences);
+
+}  // namespace athanor::inference
