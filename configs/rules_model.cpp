@@ -1,0 +1,199 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <fmt/core.h>
+
+#include "configs/field.h"
+#include "configs/rules.h"
+
+namespace athanor::configs {
+
+namespace {
+
+// Collects violations; every key is one of the section `model`.
+class ModelRules {
+ public:
+  explicit ModelRules(Violations& violations) : violations_(violations) {}
+
+  template <typename... Args>
+  void require(bool is_met, std::vector<std::string> options, fmt::format_string<Args...> format,
+               Args&&... args) {
+    if (is_met) return;
+    for (std::string& option : options) option.insert(0, "model.");
+    const std::string message = options.front() + ": " + fmt::format(format, std::forward<Args>(args)...);
+    violations_.push_back({std::move(options), message});
+  }
+
+ private:
+  Violations& violations_;
+};
+
+const std::set<std::string>& options_unused_by(const std::string& architecture) {
+  static const std::set<std::string> kLatentAttention = {"q_lora_rank", "kv_lora_rank", "qk_nope_head_dim",
+                                                         "qk_rope_head_dim", "v_head_dim"};
+  static const std::set<std::string> kDeepseekOnly = [] {
+    std::set<std::string> names = kLatentAttention;
+    names.insert({"rope_interleave", "n_shared_experts", "n_group", "topk_group", "first_k_dense_replace",
+                  "routed_scaling_factor", "num_nextn_predict_layers", "router_bias_update_rate",
+                  "sequence_aux_loss_weight"});
+    return names;
+  }();
+  static const std::set<std::string> kDense = [] {
+    std::set<std::string> names = kDeepseekOnly;
+    names.insert({"n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob",
+                  "decoder_sparse_step", "mlp_only_layers", "router_aux_loss_coef"});
+    return names;
+  }();
+  static const std::map<std::string, std::set<std::string>> kUnused = {
+      {"deepseek_v3",
+       {"head_dim", "sliding_window", "decoder_sparse_step", "mlp_only_layers", "router_aux_loss_coef"}},
+      {"qwen3_moe", kDeepseekOnly},
+      {"llama", kDense},
+      {"qwen2", kDense},
+  };
+  static const std::set<std::string> kNone;
+  const auto found = kUnused.find(architecture);
+  return found == kUnused.end() ? kNone : found->second;
+}
+
+bool are_equal(const Field& a, const Field& b) {
+  return std::visit(
+      [](const auto& left, const auto& right) {
+        if constexpr (std::is_pointer_v<std::decay_t<decltype(left)>> &&
+                      std::is_same_v<decltype(left), decltype(right)>) {
+          return *left == *right;
+        } else {
+          return false;
+        }
+      },
+      a.value, b.value);
+}
+
+// An option that does nothing must not look as if it did.
+void check_unused(const ModelConfig& model, ModelRules& rules) {
+  const std::set<std::string>& unused = options_unused_by(model.architecture);
+  ModelConfig given = model;
+  ModelConfig neutral = default_model(model.architecture);
+  const Fields given_fields = fields_of(given);
+  const Fields neutral_fields = fields_of(neutral);
+  for (size_t i = 0; i < given_fields.size(); ++i) {
+    const std::string& name = given_fields[i].name;
+    const bool is_fine = unused.count(name) == 0 || are_equal(given_fields[i], neutral_fields[i]);
+    rules.require(is_fine, {name, "architecture"}, "architecture {} does not use it; remove it",
+                  model.architecture);
+  }
+}
+
+void check_latent_attention(const ModelConfig& m, ModelRules& rules) {
+  rules.require(
+      m.key_value_heads() == m.num_attention_heads, {"num_key_value_heads", "num_attention_heads"},
+      "{} differs from num_attention_heads {}; latent attention has one key head for each query head "
+      "(remove it)",
+      m.num_key_value_heads, m.num_attention_heads);
+  rules.require(m.kv_lora_rank > 0, {"kv_lora_rank"}, "must be at least 1 for deepseek_v3, found 0");
+  rules.require(m.qk_nope_head_dim > 0, {"qk_nope_head_dim"}, "must be at least 1 for deepseek_v3, found 0");
+  rules.require(m.v_head_dim > 0, {"v_head_dim"}, "must be at least 1 for deepseek_v3, found 0");
+  rules.require(m.qk_rope_head_dim > 0 && m.qk_rope_head_dim % 2 == 0, {"qk_rope_head_dim"},
+                "must be even and at least 2, since rotary positions turn pairs, found {}",
+                m.qk_rope_head_dim);
+}
+
+void check_plain_attention(const ModelConfig& m, ModelRules& rules) {
+  rules.require(
+      m.num_attention_heads % m.key_value_heads() == 0, {"num_attention_heads", "num_key_value_heads"},
+      "{} query heads cannot be shared out to {} key and value heads; make one a multiple of the other",
+      m.num_attention_heads, m.key_value_heads());
+  if (m.head_dim == 0 && m.hidden_size % m.num_attention_heads != 0) {
+    return rules.require(false, {"hidden_size", "num_attention_heads", "head_dim"},
+                         "{} is not divisible by num_attention_heads {}; change one of them or set head_dim",
+                         m.hidden_size, m.num_attention_heads);
+  }
+  rules.require(m.attention_head_dim() % 2 == 0, {"head_dim", "hidden_size", "num_attention_heads"},
+                "a head of width {} (hidden_size {}, {} heads) has no pairs to turn; make it even",
+                m.attention_head_dim(), m.hidden_size, m.num_attention_heads);
+}
+
+void check_rope_scaling(const ModelConfig& m, ModelRules& rules) {
+  const RopeScalingConfig& rope = m.rope_scaling;
+  rules.require(rope.type != "none" || rope.factor == 1.0, {"rope_scaling.factor", "rope_scaling.type"},
+                "{} has no effect with rope_scaling.type none; choose a type", rope.factor);
+  rules.require(rope.original_max_position_embeddings <= m.max_position_embeddings,
+                {"rope_scaling.original_max_position_embeddings", "max_position_embeddings"},
+                "{} is above max_position_embeddings {}; scaling makes the context longer",
+                rope.original_max_position_embeddings, m.max_position_embeddings);
+  rules.require(rope.type != "yarn" || rope.beta_fast > rope.beta_slow,
+                {"rope_scaling.beta_fast", "rope_scaling.beta_slow"}, "{} must be above beta_slow {}",
+                rope.beta_fast, rope.beta_slow);
+  rules.require(rope.type != "llama3" || rope.high_freq_factor > rope.low_freq_factor,
+                {"rope_scaling.high_freq_factor", "rope_scaling.low_freq_factor"},
+                "{} must be above low_freq_factor {}", rope.high_freq_factor, rope.low_freq_factor);
+}
+
+void check_groups(const ModelConfig& m, ModelRules& rules) {
+  rules.require(m.topk_group <= m.n_group, {"topk_group", "n_group"}, "{} is above n_group {}; lower it",
+                m.topk_group, m.n_group);
+  if (m.n_routed_experts % m.n_group != 0) {
+    return rules.require(false, {"n_group", "n_routed_experts"},
+                         "{} groups cannot hold {} routed experts in equal parts; n_group must divide "
+                         "n_routed_experts",
+                         m.n_group, m.n_routed_experts);
+  }
+  const int64_t group_experts = m.n_routed_experts / m.n_group;
+  rules.require(m.n_group == 1 || group_experts >= 2, {"n_group", "n_routed_experts"},
+                "{} groups of {} experts leave {} in each; a group is judged by its two best, so it needs 2",
+                m.n_group, m.n_routed_experts, group_experts);
+  rules.require(
+      m.topk_group > m.n_group || m.num_experts_per_tok <= m.topk_group * group_experts,
+      {"num_experts_per_tok", "topk_group", "n_group", "n_routed_experts"},
+      "{} is above the {} experts of the topk_group {} groups a token may use; raise topk_group or lower it",
+      m.num_experts_per_tok, m.topk_group * group_experts, m.topk_group);
+}
+
+void check_experts(const ModelConfig& m, ModelRules& rules) {
+  rules.require(m.is_moe() || m.architecture != "qwen3_moe", {"n_routed_experts"},
+                "must be at least 1 for qwen3_moe, found 0; for a dense network choose qwen2 or llama");
+  if (!m.is_moe()) return;
+  rules.require(m.num_experts_per_tok >= 1, {"num_experts_per_tok"}, "must be at least 1, found 0");
+  rules.require(m.num_experts_per_tok <= m.n_routed_experts, {"num_experts_per_tok", "n_routed_experts"},
+                "{} is above n_routed_experts {}; lower one or raise the other", m.num_experts_per_tok,
+                m.n_routed_experts);
+  rules.require(m.moe_intermediate_size >= 1, {"moe_intermediate_size"}, "must be at least 1, found 0");
+  if (m.num_experts_per_tok <= m.n_routed_experts) check_groups(m, rules);
+}
+
+void check_layers(const ModelConfig& m, ModelRules& rules) {
+  rules.require(m.first_k_dense_replace <= m.num_hidden_layers,
+                {"first_k_dense_replace", "num_hidden_layers"}, "{} is above num_hidden_layers {}; lower it",
+                m.first_k_dense_replace, m.num_hidden_layers);
+  for (const int64_t layer : m.mlp_only_layers) {
+    rules.require(layer < m.num_hidden_layers, {"mlp_only_layers", "num_hidden_layers"},
+                  "there is no layer {}; with num_hidden_layers {} the last is {}", layer,
+                  m.num_hidden_layers, m.num_hidden_layers - 1);
+  }
+}
+
+}  // namespace
+
+bool may_stand_beside_from(const std::string& model_option) {
+  static const std::set<std::string> kOptions = {"from", "mtp_loss_weight", "router_bias_update_rate",
+                                                 "sequence_aux_loss_weight", "router_aux_loss_coef"};
+  return kOptions.count(model_option) > 0;
+}
+
+void check_model_rules(const ModelConfig& model, Violations& violations) {
+  // The shape is that of the directory, which whoever loads it checks again by this function.
+  if (!model.from.empty()) return;
+  ModelRules rules(violations);
+  check_unused(model, rules);
+  if (model.has_latent_attention()) {
+    check_latent_attention(model, rules);
+  } else {
+    check_plain_attention(model, rules);
+  }
+  check_rope_scaling(model, rules);
+  check_experts(model, rules);
+  check_layers(model, rules);
+}
+
+}  // namespace athanor::configs

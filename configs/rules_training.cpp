@@ -1,0 +1,161 @@
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/core.h>
+#include <fmt/format.h>
+
+#include "configs/rules.h"
+
+namespace athanor::configs {
+
+namespace {
+
+class Rules {
+ public:
+  explicit Rules(Violations& violations) : violations_(violations) {}
+
+  template <typename... Args>
+  void require(bool is_met, std::vector<std::string> keys, fmt::format_string<Args...> format,
+               Args&&... args) {
+    if (is_met) return;
+    const std::string message = keys.front() + ": " + fmt::format(format, std::forward<Args>(args)...);
+    violations_.push_back({std::move(keys), message});
+  }
+
+ private:
+  Violations& violations_;
+};
+
+void check_end(const TrainingConfig& training, Rules& rules) {
+  std::vector<std::string> limits;
+  if (training.max_steps > 0) limits.push_back("training.max_steps");
+  if (training.max_tokens > 0) limits.push_back("training.max_tokens");
+  if (training.max_epochs > 0) limits.push_back("training.max_epochs");
+  rules.require(
+      !limits.empty(), {"training.max_steps", "training.max_tokens", "training.max_epochs"},
+      "nothing ends the run; give one of training.max_steps, training.max_tokens, training.max_epochs");
+  if (limits.size() <= 1) return;
+  std::vector<std::string> keys(limits.rbegin(), limits.rend());
+  rules.require(false, keys, "only one of {} may end the run; keep one", fmt::join(limits, ", "));
+}
+
+void check_batch(const RunConfig& config, std::optional<int64_t> world_size, Rules& rules) {
+  const int64_t global = config.training.global_batch_size;
+  const int64_t micro = config.training.micro_batch_size;
+  const int64_t ranks = world_size.value_or(std::max<int64_t>(1, config.parallel.data));
+  rules.require(!world_size || config.parallel.data == 0 || config.parallel.data == *world_size,
+                {"parallel.data"}, "{} does not match the {} ranks that were started; set it to auto",
+                config.parallel.data, world_size.value_or(0));
+  rules.require(
+      global % (micro * ranks) == 0,
+      {"training.global_batch_size", "training.micro_batch_size", "parallel.data"},
+      "{} is not a multiple of training.micro_batch_size {} x {} data-parallel rank{} = {}; change one of "
+      "them",
+      global, micro, ranks, ranks == 1 ? "" : "s", micro * ranks);
+  const int64_t step_tokens = global * config.data.sequence_length;
+  rules.require(
+      config.training.max_tokens == 0 || config.training.max_tokens >= step_tokens,
+      {"training.max_tokens", "training.global_batch_size", "data.sequence_length"},
+      "{} is less than the {} tokens of one step (training.global_batch_size {} x data.sequence_length {})",
+      config.training.max_tokens, step_tokens, global, config.data.sequence_length);
+}
+
+void check_validation(const RunConfig& config, Rules& rules) {
+  const TrainingConfig& training = config.training;
+  rules.require(training.validate_every == 0 || !config.data.validation.empty(),
+                {"training.validate_every", "data.validation"},
+                "{} steps between validations, but data.validation is empty; give it files or set this to 0",
+                training.validate_every);
+  rules.require(training.early_stop_patience == 0 || training.validate_every > 0,
+                {"training.early_stop_patience", "training.validate_every"},
+                "{} validations of patience, but training.validate_every is 0; set how often to validate",
+                training.early_stop_patience);
+}
+
+void check_data(const RunConfig& config, Rules& rules) {
+  rules.require(!config.data.train.empty(), {"data.train"},
+                "no training data; give a list such as [{{path: \"shards/train-*.h5\"}}]");
+  if (!config.model.from.empty()) return;
+  const int64_t longest = config.model.max_position_embeddings;
+  rules.require(config.data.sequence_length <= longest,
+                {"data.sequence_length", "model.max_position_embeddings"},
+                "{} tokens is above model.max_position_embeddings {}; shorten it or raise the other",
+                config.data.sequence_length, longest);
+  rules.require(config.data.sequence_length > config.model.num_nextn_predict_layers + 1,
+                {"data.sequence_length", "model.num_nextn_predict_layers"},
+                "{} tokens leave nothing to predict {} tokens further (model.num_nextn_predict_layers)",
+                config.data.sequence_length, config.model.num_nextn_predict_layers);
+}
+
+void check_optimizer(const OptimizerConfig& optimizer, Rules& rules) {
+  rules.require(optimizer.betas.size() == 2, {"optimizer.betas"},
+                "expected 2 numbers such as [0.9, 0.95], found {}", optimizer.betas.size());
+}
+
+void check_schedule(const RunConfig& config, Rules& rules) {
+  const ScheduleConfig& schedule = config.schedule;
+  const int64_t max_steps = config.training.max_steps;
+  rules.require(schedule.warmup_steps == 0 || schedule.warmup_ratio == 0,
+                {"schedule.warmup_steps", "schedule.warmup_ratio"},
+                "{} steps and schedule.warmup_ratio {} both set the warm-up; keep one", schedule.warmup_steps,
+                schedule.warmup_ratio);
+  rules.require(max_steps == 0 || schedule.warmup_steps <= max_steps,
+                {"schedule.warmup_steps", "training.max_steps"},
+                "{} is above training.max_steps {}; lower it", schedule.warmup_steps, max_steps);
+  if (schedule.decay != "wsd") return;
+  const double warmup = max_steps > 0 && schedule.warmup_steps > 0
+                            ? static_cast<double>(schedule.warmup_steps) / static_cast<double>(max_steps)
+                            : schedule.warmup_ratio;
+  rules.require(
+      warmup + schedule.decay_ratio <= 1.0 || warmup > 1.0,
+      {"schedule.decay_ratio", "schedule.warmup_ratio", "schedule.warmup_steps", "training.max_steps"},
+      "{} of the steps for the decay and {} for the warm-up are more than all; lower one",
+      schedule.decay_ratio, warmup);
+}
+
+void check_parallel(const ParallelConfig& parallel, Rules& rules) {
+  const std::pair<const char*, int64_t> degrees[] = {{"parallel.tensor", parallel.tensor},
+                                                     {"parallel.expert", parallel.expert},
+                                                     {"parallel.pipeline", parallel.pipeline},
+                                                     {"parallel.context", parallel.context}};
+  for (const auto& [key, degree] : degrees) {
+    rules.require(
+        degree == 1, {key},
+        "{} is not available in this version; available: 1 (ranks share the work through parallel.data "
+        "and parallel.zero)",
+        degree);
+  }
+}
+
+void check_run(const ProcessConfig& run, Rules& rules) {
+  const bool is_name =
+      !run.name.empty() && run.name.find('/') == std::string::npos && run.name != "." && run.name != "..";
+  rules.require(is_name, {"run.name"},
+                "expected a name without `/`, found `{}`; run.dir says where the run goes", run.name);
+}
+
+}  // namespace
+
+void check_training_rules(const RunConfig& config, std::optional<int64_t> world_size,
+                          Violations& violations) {
+  Rules rules(violations);
+  check_data(config, rules);
+  check_end(config.training, rules);
+  check_batch(config, world_size, rules);
+  check_validation(config, rules);
+  check_optimizer(config.optimizer, rules);
+  check_schedule(config, rules);
+  check_parallel(config.parallel, rules);
+}
+
+Violations broken_rules(const RunConfig& config, Purpose purpose, std::optional<int64_t> world_size) {
+  Violations violations;
+  Rules rules(violations);
+  check_run(config.run, rules);
+  if (purpose == Purpose::kCleaning) return violations;
+  check_model_rules(config.model, violations);
+  check_training_rules(config, world_size, violations);
+  return violations;
+}
+
+}  // namespace athanor::configs
