@@ -24,4 +24,9 @@ class WeightSource {
   virtual at::ScalarType dtype() const = 0;
 };
 
+/// model.safetensors, or shards with an index.
+std::unique_ptr<WeightSource> open_hf_weights(const std::string& directory);
+/// One checkpoint directory (step-00000120); its checksums are verified.
+std::unique_ptr<WeightSource> open_checkpoint_weights(const std::string& checkpoint);
+
 }  // namespace athanor::inference

@@ -10,6 +10,10 @@
 #include <string_view>
 #include <vector>
 
+namespace athanor::configs {
+struct ModelConfig;
+}
+
 namespace athanor::model {
 
 enum class Architecture { kDeepseekV3, kLlama, kQwen2, kQwen3Moe };
@@ -80,6 +84,9 @@ struct ModelSpec {
 
 /// Every rule a spec must keep, as messages that name both numbers; empty: a model can be built.
 std::vector<std::string> problems(const ModelSpec& spec);
+
+/// The network of a `model:` section; `vocab_size` is that of the token shards, for a section that leaves it open.
+ModelSpec spec_from_config(const configs::ModelConfig& config, int64_t vocab_size);
 
 /// Parses a config.json; `path` is named in the DataError when it is not one, or asks for what is not supported.
 ModelSpec spec_from_hf_config(const std::string& json_text, const std::string& path);

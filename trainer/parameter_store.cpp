@@ -99,7 +99,7 @@ ParameterStore::ParameterStore(model::Model& model, parallel::Communicator& dens
     const ElementRange all{0, group->padded_size()}, mine = group->shard();
     group->weights = at::zeros({shards_weights ? mine.end - mine.begin : all.end}, options.compute_dtype);
     if (!shards_weights) bind_values(*group, group->weights);
-    OptimizerSlice slice{&group->layout, shards_masters ? mine : all, {}, {}};
+    OptimizerSlice slice{&group->parameters, &group->layout, shards_masters ? mine : all, mine, {}, {}};
     const at::Tensor computed = shards_weights || !shards_masters ? group->weights : part(group->weights, mine);
     slice.master = is_fp32 ? computed : at::zeros({slice.range.end - slice.range.begin}, at::kFloat);
     if (!is_fp32) slice.compute = computed;
@@ -214,15 +214,19 @@ void ParameterStore::clear_gradients() {
 }
 
 void ParameterStore::load(const Reader& reader) {
-  for (size_t i = 0; i < groups_.size(); ++i) {
-    const OptimizerSlice& slice = slices_[i];
+  for (const OptimizerSlice& slice : slices_) {
     float* master = slice.master.mutable_data_ptr<float>();
     for (const auto& piece : slice.layout->pieces(slice.range)) {
       const auto count = static_cast<size_t>(piece.parameter_end - piece.parameter_begin);
-      reader(*groups_[i]->parameters[piece.parameter_idx], piece.parameter_begin, {master + piece.slice_begin, count});
+      reader(*slice.parameters->at(piece.parameter_idx), piece.parameter_begin, {master + piece.slice_begin, count});
     }
-    if (slice.compute.defined()) slice.compute.copy_(slice.master);
   }
+  share_masters();
+}
+
+void ParameterStore::share_masters() {
+  for (const OptimizerSlice& slice : slices_)
+    if (slice.compute.defined()) at::Tensor(slice.compute).copy_(slice.master);
   publish();
 }
 

@@ -35,8 +35,10 @@ struct ParameterStoreOptions {
 
 /// What the optimizer updates: this rank's slice of one group.
 struct OptimizerSlice {
+  const std::vector<model::Parameter*>* parameters;  ///< in the order of the layout
   const parallel::FlatLayout* layout;
-  parallel::ElementRange range;  ///< of the group's flat buffer
+  parallel::ElementRange range;  ///< of the group's flat buffer, as held here
+  parallel::ElementRange shard;  ///< the part of it that no other rank saves
   at::Tensor master;             ///< fp32
   at::Tensor compute;            ///< where the cast of the new master goes; undefined: the master is what is computed with
 };
@@ -68,7 +70,9 @@ class ParameterStore : public BlockParameters {
   using Reader = std::function<void(const model::Parameter& parameter, int64_t begin, std::span<float> out)>;
   /// Fills the masters that this rank keeps, piece by piece, casts them and shares them.
   void load(const Reader& reader);
-  /// Makes updated masters visible to every rank (after the optimizer has run).
+  /// After the masters were set from outside: casts them and shares them.
+  void share_masters();
+  /// Makes updated weights visible to every rank (after the optimizer has run and cast them).
   void publish();
 
  private:

@@ -1,0 +1,77 @@
+#include "inference/export_hf.h"
+
+#include <unordered_map>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <nlohmann/json.hpp>
+
+#include "checkpoints/weights_directory.h"
+#include "core/error.h"
+#include "core/file_system.h"
+#include "model/blocks.h"
+
+namespace athanor::inference {
+namespace {
+
+using checkpoints::Dtype;
+using checkpoints::TensorInfo;
+
+struct Place {
+  const model::Parameter* parameter;
+  const model::HfPart* part;
+};
+
+// One tensor of the output, read in the stored precision and cast.
+at::Tensor read_part(WeightSource& weights, const Place& place, at::ScalarType dtype) {
+  at::Tensor values = at::empty(place.part->shape, at::kFloat);
+  weights.read(*place.parameter, place.part->begin, {values.mutable_data_ptr<float>(), static_cast<size_t>(values.numel())});
+  return values.to(dtype);
+}
+
+std::span<const std::byte> bytes_of(const at::Tensor& values) {
+  return {static_cast<const std::byte*>(values.const_data_ptr()), static_cast<size_t>(values.nbytes())};
+}
+
+std::string generation_config(const ModelFiles& files) {
+  nlohmann::json config = {{"_from_model_config", true}};
+  if (files.spec.bos_token_id >= 0) config["bos_token_id"] = files.spec.bos_token_id;
+  if (!files.eos_token_ids.empty()) config["eos_token_id"] = files.eos_token_ids;
+  return config.dump(2) + "\n";
+}
+
+}  // namespace
+
+void export_hf(ModelFiles& files, const ExportOptions& options) {
+  const bool is_bf16 = options.dtype == at::kBFloat16;
+  model::Model model = model::build_model(files.spec);
+  std::vector<TensorInfo> tensors;
+  std::unordered_map<std::string, Place> places;
+  for (const model::Parameter* parameter : model::all_parameters(model)) {
+    for (const model::HfPart& part : parameter->parts) {
+      tensors.push_back({part.name, is_bf16 ? Dtype::kBF16 : Dtype::kF32, part.shape});
+      places.emplace(part.name, Place{parameter, &part});
+    }
+  }
+  std::unordered_map<std::string, at::Tensor> buffers;
+  for (model::Buffer* buffer : model::all_buffers(model)) {
+    files.weights->read(*buffer);
+    tensors.push_back({buffer->name, Dtype::kF32, buffer->value.sizes().vec()});
+    buffers.emplace(buffer->name, buffer->value);
+  }
+
+  auto& fs = core::posix_file_system();
+  const auto source = [&](const TensorInfo& info, const checkpoints::AppendBytes& append) {
+    const auto buffer = buffers.find(info.name);
+    append(bytes_of(buffer != buffers.end() ? buffer->second : read_part(*files.weights, places.at(info.name), options.dtype)));
+  };
+  checkpoints::write_weights(fs, options.output, tensors, source, options.max_shard_bytes);
+  const std::string base = options.output + "/";
+  core::write_file_atomically(fs, base + "config.json", model::spec_to_hf_config(files.spec, is_bf16 ? "bfloat16" : "float32"));
+  core::write_file_atomically(fs, base + "generation_config.json", generation_config(files));
+  if (files.tokenizer)
+    core::write_file_atomically(fs, base + "tokenizer.json", core::read_text_file(fs, *files.tokenizer, uint64_t{256} << 20));
+}
+
+}  // namespace athanor::inference

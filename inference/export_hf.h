@@ -1,0 +1,22 @@
+// A model as a Hugging Face directory: config.json, safetensors under Hugging Face names, tokenizer.json.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <ATen/core/ScalarType.h>
+
+#include "inference/model_files.h"
+
+namespace athanor::inference {
+
+struct ExportOptions {
+  std::string output;
+  at::ScalarType dtype = at::kBFloat16;              ///< fp32 or bf16; router biases stay fp32
+  uint64_t max_shard_bytes = uint64_t{5} << 30;
+};
+
+/// Streams weights one tensor at a time. Errors as checkpoints::write_weights.
+void export_hf(ModelFiles& files, const ExportOptions& options);
+
+}  // namespace athanor::inference
