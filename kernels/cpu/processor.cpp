@@ -1,0 +1,19 @@
+#include "kernels/cpu/processor.h"
+
+namespace athanor::kernels::cpu {
+namespace {
+
+Isa detect() {
+  if (__builtin_cpu_supports("avx512f")) return Isa::kAvx512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::kAvx2;
+  return Isa::kPortable;
+}
+
+}  // namespace
+
+Isa processor_isa() {
+  static const Isa isa = detect();
+  return isa;
+}
+
+}  // namespace athanor::kernels::cpu
