@@ -13,7 +13,9 @@ constexpr int64_t kTokensPerPiece = 64;
 // The backward pass is cut by columns: every token adds to its row in order, whatever the threads do.
 constexpr int64_t kColumnsPerPiece = 128;
 
-int64_t num_pieces(int64_t count, int64_t per_piece) { return (count + per_piece - 1) / per_piece; }
+int64_t num_pieces(int64_t count, int64_t per_piece) {
+  return (count + per_piece - 1) / per_piece;
+}
 
 template <typename T>
 void add_rows(const at::Tensor& dw_VD, const at::Tensor& dy_TD, const at::Tensor& ids_T) {
@@ -24,14 +26,16 @@ void add_rows(const at::Tensor& dw_VD, const at::Tensor& dy_TD, const at::Tensor
   core::parallel_for(num_pieces(hidden, kColumnsPerPiece), [&](int64_t piece) {
     const int64_t first = piece * kColumnsPerPiece;
     const int64_t size = std::min(kColumnsPerPiece, hidden - first);
-    for (int64_t t = 0; t < num_tokens; ++t) add_row(dw + ids[t] * hidden + first, dy + t * hidden + first, size);
+    for (int64_t t = 0; t < num_tokens; ++t)
+      add_row(dw + ids[t] * hidden + first, dy + t * hidden + first, size);
   });
 }
 
 }  // namespace
 
 void embedding(const at::Tensor& y_TD, const at::Tensor& ids_T, const at::Tensor& w_VD) {
-  const int64_t num_tokens = ids_T.size(0), row_bytes = w_VD.size(1) * static_cast<int64_t>(w_VD.element_size());
+  const int64_t num_tokens = ids_T.size(0),
+                row_bytes = w_VD.size(1) * static_cast<int64_t>(w_VD.element_size());
   auto* y = static_cast<char*>(y_TD.data_ptr());
   const auto* w = static_cast<const char*>(w_VD.const_data_ptr());
   const auto* ids = ids_T.const_data_ptr<int64_t>();

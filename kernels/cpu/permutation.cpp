@@ -1,4 +1,5 @@
-// Rows in order of their experts: a stable counting sort of the slots, and the row copies and sums that go with it.
+// Rows in order of their experts: a stable counting sort of the slots, and the row copies and sums that go
+// with it.
 #include <cstring>
 #include <vector>
 
@@ -16,7 +17,9 @@ constexpr int64_t kSlotsPerPiece = 32768;
 constexpr int64_t kRowsPerPiece = 64;
 constexpr int32_t kDropped = -1;
 
-int64_t num_pieces(int64_t count, int64_t per_piece) { return (count + per_piece - 1) / per_piece; }
+int64_t num_pieces(int64_t count, int64_t per_piece) {
+  return (count + per_piece - 1) / per_piece;
+}
 
 // Where the rows of every (piece of slots, expert) begin.
 struct SortPlan {
@@ -29,8 +32,8 @@ std::vector<int64_t> count_experts(const int32_t* ids, int64_t begin, int64_t en
   for (int64_t slot = begin; slot < end; ++slot) {
     if (ids[slot] == kDropped) continue;
     ATHANOR_CHECK(ids[slot] >= 0 && ids[slot] < num_experts,
-                  "permutation_by_expert: slot {} names expert {}, expected -1 (dropped) or 0..{}", slot, ids[slot],
-                  num_experts - 1);
+                  "permutation_by_expert: slot {} names expert {}, expected -1 (dropped) or 0..{}", slot,
+                  ids[slot], num_experts - 1);
     ++counts[static_cast<size_t>(ids[slot])];
   }
   return counts;
@@ -59,7 +62,8 @@ Permutation permutation_by_expert(const at::Tensor& expert_ids_TA, int64_t num_e
   const int64_t num_slots = expert_ids_TA.numel(), num_chosen = expert_ids_TA.size(1);
   const auto* ids = expert_ids_TA.const_data_ptr<int32_t>();
   SortPlan plan = plan_sort(ids, num_slots, num_experts);
-  Permutation permutation{at::empty({num_slots}, at::kInt), at::empty({plan.offsets.back()}, at::kInt), plan.offsets};
+  Permutation permutation{at::empty({num_slots}, at::kInt), at::empty({plan.offsets.back()}, at::kInt),
+                          plan.offsets};
   auto* row_of_slot = permutation.row_of_slot.data_ptr<int32_t>();
   auto* token_of_row = permutation.token_of_row.data_ptr<int32_t>();
   core::parallel_for(static_cast<int64_t>(plan.first_rows.size()), [&](int64_t piece) {
@@ -110,7 +114,8 @@ void combine_as(const at::Tensor& y_TD, const at::Tensor& y_PD, const at::Tensor
 
 template <typename T>
 void combine_backward_as(const at::Tensor& dy_PD, const at::Tensor& dweights_TA, const at::Tensor& dy_TD,
-                         const at::Tensor& y_PD, const at::Tensor& weights_TA, const Permutation& permutation) {
+                         const at::Tensor& y_PD, const at::Tensor& weights_TA,
+                         const Permutation& permutation) {
   const int64_t num_tokens = dy_TD.size(0), hidden = dy_TD.size(1), num_chosen = weights_TA.size(1);
   auto* dy_rows = static_cast<T*>(dy_PD.data_ptr());
   auto* dweights = dweights_TA.data_ptr<float>();
@@ -124,8 +129,8 @@ void combine_backward_as(const at::Tensor& dy_PD, const at::Tensor& dweights_TA,
       const int64_t row = row_of_slot[slot];
       const T* dy_of_token = dy + slot / num_chosen * hidden;
       dweights[slot] = row == kDropped ? 0.0f
-                                       : scale_and_dot(dy_rows + row * hidden, dy_of_token, y_rows + row * hidden,
-                                                       weights[slot], hidden);
+                                       : scale_and_dot(dy_rows + row * hidden, dy_of_token,
+                                                       y_rows + row * hidden, weights[slot], hidden);
     }
   });
 }

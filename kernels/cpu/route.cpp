@@ -15,7 +15,9 @@ constexpr int64_t kTokensPerPiece = 128;
 constexpr float kSigmoidNormEpsilon = 1e-20f;
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-float norm_epsilon(RouterScore score) { return score == RouterScore::kSigmoid ? kSigmoidNormEpsilon : 0.0f; }
+float norm_epsilon(RouterScore score) {
+  return score == RouterScore::kSigmoid ? kSigmoidNormEpsilon : 0.0f;
+}
 
 void sigmoid_scores(std::span<float> scores, std::span<const float> logits) {
   for (size_t e = 0; e < scores.size(); ++e) scores[e] = 1.0f / (1.0f + std::exp(-logits[e]));
@@ -29,8 +31,8 @@ void softmax_scores(std::span<float> scores, std::span<const float> logits) {
   for (float& score : scores) score /= sum;
 }
 
-// The positions of the largest values, best first; of equal values the lower position wins. NaN ranks as minus
-// infinity: a choice is made, and the NaN goes on through the weights.
+// The positions of the largest values, best first; of equal values the lower position wins. NaN ranks as
+// minus infinity: a choice is made, and the NaN goes on through the weights.
 class TopK {
  public:
   explicit TopK(int64_t k) : best_(static_cast<size_t>(k)) {}
@@ -120,8 +122,8 @@ class TokenRouter {
 };
 
 // Gradient by the scores that comes through the weights of the chosen experts, added to `dscores`.
-void add_weight_gradient(std::span<double> dscores, const float* dweights, const int32_t* ids, const float* scores,
-                         const RouterOptions& options) {
+void add_weight_gradient(std::span<double> dscores, const float* dweights, const int32_t* ids,
+                         const float* scores, const RouterOptions& options) {
   double sum = 0.0, weighted = 0.0;
   for (int64_t a = 0; a < options.num_experts_per_tok; ++a) {
     sum += scores[ids[a]];
@@ -133,15 +135,19 @@ void add_weight_gradient(std::span<double> dscores, const float* dweights, const
     dscores[static_cast<size_t>(ids[a])] += options.routed_scaling_factor * (dweights[a] - shared) / divisor;
 }
 
-void scores_backward(float* dlogits, std::span<const double> dscores, const float* scores, RouterScore score) {
+void scores_backward(float* dlogits, std::span<const double> dscores, const float* scores,
+                     RouterScore score) {
   double dot = 0.0;
   for (size_t e = 0; e < dscores.size(); ++e) dot += dscores[e] * scores[e];
   for (size_t e = 0; e < dscores.size(); ++e)
-    dlogits[e] = static_cast<float>(score == RouterScore::kSigmoid ? dscores[e] * scores[e] * (1.0 - scores[e])
-                                                                   : scores[e] * (dscores[e] - dot));
+    dlogits[e] =
+        static_cast<float>(score == RouterScore::kSigmoid ? dscores[e] * scores[e] * (1.0 - scores[e])
+                                                          : scores[e] * (dscores[e] - dot));
 }
 
-int64_t num_pieces(int64_t num_tokens) { return (num_tokens + kTokensPerPiece - 1) / kTokensPerPiece; }
+int64_t num_pieces(int64_t num_tokens) {
+  return (num_tokens + kTokensPerPiece - 1) / kTokensPerPiece;
+}
 
 }  // namespace
 
@@ -165,7 +171,8 @@ void route(const at::Tensor& expert_ids_TA, const at::Tensor& weights_TA, const 
 }
 
 void route_backward(const at::Tensor& dlogits_TE, const at::Tensor& dweights_TA, const at::Tensor& dscores_TE,
-                    const at::Tensor& expert_ids_TA, const at::Tensor& scores_TE, const RouterOptions& options) {
+                    const at::Tensor& expert_ids_TA, const at::Tensor& scores_TE,
+                    const RouterOptions& options) {
   const int64_t num_tokens = scores_TE.size(0), num_experts = scores_TE.size(1);
   const int64_t num_chosen = options.num_experts_per_tok;
   auto* dlogits = dlogits_TE.data_ptr<float>();
@@ -179,8 +186,8 @@ void route_backward(const at::Tensor& dlogits_TE, const at::Tensor& dweights_TA,
     for (int64_t t = piece * kTokensPerPiece; t < end; ++t) {
       for (int64_t e = 0; e < num_experts; ++e)
         dscores_of_token[static_cast<size_t>(e)] = dscores ? dscores[t * num_experts + e] : 0.0;
-      add_weight_gradient(dscores_of_token, dweights + t * num_chosen, ids + t * num_chosen, scores + t * num_experts,
-                          options);
+      add_weight_gradient(dscores_of_token, dweights + t * num_chosen, ids + t * num_chosen,
+                          scores + t * num_experts, options);
       scores_backward(dlogits + t * num_experts, dscores_of_token, scores + t * num_experts, options.score);
     }
   });

@@ -1,5 +1,5 @@
-// Sums of whole rows, vectorised, on the calling thread: what combining experts and the embedding's gradient need.
-// T: float or Bf16; sums are in fp32 and rounded to T once.
+// Sums of whole rows, vectorised, on the calling thread: what combining experts and the embedding's gradient
+// need. T: float or Bf16; sums are in fp32 and rounded to T once.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace athanor::kernels::cpu {
 
-/// y[0..size) = sum over a ascending of weights[a] * rows[row_of_slot[a]], each step one fused multiply-add. Slots with
-/// a negative row are left out. weights == nullptr: all one.
+/// y[0..size) = sum over a ascending of weights[a] * rows[row_of_slot[a]], each step one fused multiply-add.
+/// Slots with a negative row are left out. weights == nullptr: all one.
 template <typename T>
 void sum_chosen_rows(T* y, const T* rows, const int32_t* row_of_slot, const float* weights, int64_t num_slots,
                      int64_t size);

@@ -1,4 +1,5 @@
-// Sums of whole rows, compiled once per instruction set. Lane i of a sum takes the elements i, i + 16, i + 32, ...
+// Sums of whole rows, compiled once per instruction set. Lane i of a sum takes the elements i, i + 16, i +
+// 32, ...
 #include "kernels/cpu/row_sums_isa.h"
 #include "kernels/cpu/simd.h"
 
@@ -9,7 +10,9 @@ namespace {
 template <typename T>
 struct Columns {
   int64_t first, count;
-  F32x16 of(const T* row) const { return count == kLanes ? load(row + first) : load_first(row + first, count); }
+  F32x16 of(const T* row) const {
+    return count == kLanes ? load(row + first) : load_first(row + first, count);
+  }
   void put(T* row, F32x16 value) const {
     count == kLanes ? store(row + first, value) : store_first(row + first, value, count);
   }
@@ -24,8 +27,8 @@ ATHANOR_INLINE void for_columns(int64_t size, const Body& body) {
 }
 
 template <typename T>
-void run_sum_chosen_rows(T* y, const T* rows, const int32_t* row_of_slot, const float* weights, int64_t num_slots,
-                         int64_t size) {
+void run_sum_chosen_rows(T* y, const T* rows, const int32_t* row_of_slot, const float* weights,
+                         int64_t num_slots, int64_t size) {
   for_columns<T>(size, [&](const Columns<T> columns) {
     F32x16 sum = zero();
     for (int64_t a = 0; a < num_slots; ++a) {
