@@ -27,7 +27,7 @@ void add_rows(const at::Tensor& dw_VD, const at::Tensor& dy_TD, const at::Tensor
     const int64_t first = piece * kColumnsPerPiece;
     const int64_t size = std::min(kColumnsPerPiece, hidden - first);
     for (int64_t t = 0; t < num_tokens; ++t)
-      add_row(dw + ids[t] * hidden + first, dy + t * hidden + first, size);
+      row_sum_table<T>().add_row(dw + ids[t] * hidden + first, dy + t * hidden + first, size);
   });
 }
 

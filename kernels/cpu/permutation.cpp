@@ -107,8 +107,8 @@ void combine_as(const at::Tensor& y_TD, const at::Tensor& y_PD, const at::Tensor
   core::parallel_for(num_pieces(num_tokens, kRowsPerPiece), [&](int64_t piece) {
     const int64_t end = std::min(num_tokens, (piece + 1) * kRowsPerPiece);
     for (int64_t t = piece * kRowsPerPiece; t < end; ++t)
-      sum_chosen_rows(y + t * hidden, rows, row_of_slot + t * num_chosen,
-                      weights ? weights + t * num_chosen : nullptr, num_chosen, hidden);
+      row_sum_table<T>().sum_chosen_rows(y + t * hidden, rows, row_of_slot + t * num_chosen,
+                                         weights ? weights + t * num_chosen : nullptr, num_chosen, hidden);
   });
 }
 
@@ -128,9 +128,10 @@ void combine_backward_as(const at::Tensor& dy_PD, const at::Tensor& dweights_TA,
     for (int64_t slot = piece * kRowsPerPiece * num_chosen; slot < end; ++slot) {
       const int64_t row = row_of_slot[slot];
       const T* dy_of_token = dy + slot / num_chosen * hidden;
-      dweights[slot] = row == kDropped ? 0.0f
-                                       : scale_and_dot(dy_rows + row * hidden, dy_of_token,
-                                                       y_rows + row * hidden, weights[slot], hidden);
+      dweights[slot] = row == kDropped
+                           ? 0.0f
+                           : row_sum_table<T>().scale_and_dot(dy_rows + row * hidden, dy_of_token,
+                                                              y_rows + row * hidden, weights[slot], hidden);
     }
   });
 }

@@ -16,4 +16,8 @@ Isa processor_isa() {
   return isa;
 }
 
+const char* isa_name(Isa isa) {
+  return isa == Isa::kAvx512 ? "avx512" : isa == Isa::kAvx2 ? "avx2" : "portable";
+}
+
 }  // namespace athanor::kernels::cpu

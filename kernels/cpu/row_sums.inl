@@ -1,6 +1,6 @@
 // Sums of whole rows, compiled once per instruction set. Lane i of a sum takes the elements i, i + 16, i +
 // 32, ...
-#include "kernels/cpu/row_sums_isa.h"
+#include "kernels/cpu/row_sums.h"
 #include "kernels/cpu/simd.h"
 
 namespace athanor::kernels::cpu::ATHANOR_ISA {
@@ -60,10 +60,10 @@ void run_add_row(float* sum, const T* x, int64_t size) {
 
 }  // namespace
 
-extern const RowSumsTables kRowSumsTables;
-const RowSumsTables kRowSumsTables{
-    {run_sum_chosen_rows<float>, run_scale_and_dot<float>, run_add_row<float>},
-    {run_sum_chosen_rows<Bf16>, run_scale_and_dot<Bf16>, run_add_row<Bf16>},
-};
+extern const RowSumTable<float> kRowSumsF32;
+const RowSumTable<float> kRowSumsF32{run_sum_chosen_rows<float>, run_scale_and_dot<float>,
+                                     run_add_row<float>};
+extern const RowSumTable<Bf16> kRowSumsBf16;
+const RowSumTable<Bf16> kRowSumsBf16{run_sum_chosen_rows<Bf16>, run_scale_and_dot<Bf16>, run_add_row<Bf16>};
 
 }  // namespace athanor::kernels::cpu::ATHANOR_ISA

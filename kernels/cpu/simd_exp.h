@@ -7,7 +7,7 @@ namespace athanor::kernels::cpu::ATHANOR_ISA {
 
 /// e^x for x <= 88, within 2 units in the last place; exactly 1 at 0; 0 below about -87.7; NaN stays NaN.
 /// x = n ln 2 + r with |r| <= ln 2 / 2, and the Taylor polynomial of degree 7 for e^r (its error is 5e-9).
-ATHANOR_INLINE F32x16 exp(F32x16 x) {
+ATHANOR_INLINE F32x16 exp_flushed(F32x16 x) {
   const F32x16 clamped = max(set1(-88.02f), min(set1(88.0f), x));  // NaN passes: it is the second operand
   const F32x16 rounder = set1(12582912.0f);  // 1.5 * 2^23: adding it rounds to a whole number
   const F32x16 n = sub(fma(clamped, set1(1.44269504f), rounder), rounder);
