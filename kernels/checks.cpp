@@ -21,6 +21,13 @@ void Checker::shape(const char* name, const at::Tensor& tensor, std::initializer
                 sizes_text(tensor.sizes()), sizes_text(expected));
 }
 
+void Checker::tensor(const char* name, const at::Tensor& tensor, at::ScalarType type,
+                     std::initializer_list<int64_t> sizes) const {
+  shape(name, tensor, sizes);
+  dtype(name, tensor, type);
+  contiguous(name, tensor);
+}
+
 void Checker::dim(const char* name, const at::Tensor& tensor, int64_t num_dims) const {
   ATHANOR_CHECK(tensor.defined(), "{}: {} is undefined, expected {} dimensions", operation_, name, num_dims);
   ATHANOR_CHECK(tensor.dim() == num_dims, "{}: {} has shape {}, expected {} dimensions", operation_, name,

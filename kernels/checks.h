@@ -16,6 +16,9 @@ class Checker {
 
   /// Defined, with exactly these sizes.
   void shape(const char* name, const at::Tensor& tensor, std::initializer_list<int64_t> sizes) const;
+  /// The usual case at once: this dtype, exactly these sizes, contiguous.
+  void tensor(const char* name, const at::Tensor& tensor, at::ScalarType type,
+              std::initializer_list<int64_t> sizes) const;
   /// Defined, with this many dimensions.
   void dim(const char* name, const at::Tensor& tensor, int64_t num_dims) const;
   void dtype(const char* name, const at::Tensor& tensor, at::ScalarType expected) const;

@@ -1,0 +1,61 @@
+// What forward and backward of attention share: strided heads, and who sees which keys.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include <ATen/core/Tensor.h>
+
+#include "kernels/cpu/attention_tile.h"
+
+namespace athanor::kernels::cpu {
+
+/// A [tokens, heads, size] tensor whose last dimension is contiguous.
+template <typename T>
+struct Heads {
+  T* data;
+  int64_t token_stride, head_stride;
+
+  T* row(int64_t token, int64_t head) const { return data + token * token_stride + head * head_stride; }
+  Heads from_token(int64_t token) const { return {row(token, 0), token_stride, head_stride}; }
+};
+
+template <typename T>
+Heads<T> heads_of(const at::Tensor& tensor) {
+  return {static_cast<T*>(tensor.data_ptr()), tensor.stride(0), tensor.stride(1)};
+}
+template <typename T>
+Heads<const T> const_heads_of(const at::Tensor& tensor) {
+  return {static_cast<const T*>(tensor.const_data_ptr()), tensor.stride(0), tensor.stride(1)};
+}
+
+/// Causal visibility inside one sequence, in positions counted from its start.
+struct Visibility {
+  int64_t sliding_window;  ///< 0: none
+
+  int64_t first_key(int64_t position) const {
+    return sliding_window > 0 ? std::max<int64_t>(0, position - sliding_window + 1) : 0;
+  }
+  /// The keys that `position` sees, counted from `block_start`.
+  KeyRange in_block(int64_t position, int64_t block_start) const {
+    return {first_key(position) - block_start, position + 1 - block_start};
+  }
+};
+
+/// Query rows that share a key/value head: row r is head r % heads_per_group of the group and query r /
+/// heads_per_group.
+struct RowMap {
+  int64_t heads_per_group, first_head, first_query;
+
+  int64_t query(int64_t row) const { return first_query + row / heads_per_group; }
+  int64_t head(int64_t row) const { return first_head + row % heads_per_group; }
+};
+
+constexpr int64_t padded_to_lanes(int64_t count) {
+  return (count + kSumLanes - 1) / kSumLanes * kSumLanes;
+}
+constexpr int64_t block_start(int64_t key) {
+  return key / kKeysPerBlock * kKeysPerBlock;
+}
+
+}  // namespace athanor::kernels::cpu

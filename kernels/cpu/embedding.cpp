@@ -1,0 +1,56 @@
+#include "kernels/cpu/embedding.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/parallel_for.h"
+#include "kernels/cpu/row_sums.h"
+
+namespace athanor::kernels::cpu {
+namespace {
+
+constexpr int64_t kTokensPerPiece = 64;
+// The backward pass is cut by columns: every token adds to its row in order, whatever the threads do.
+constexpr int64_t kColumnsPerPiece = 128;
+
+int64_t num_pieces(int64_t count, int64_t per_piece) {
+  return (count + per_piece - 1) / per_piece;
+}
+
+template <typename T>
+void add_rows(const at::Tensor& dw_VD, const at::Tensor& dy_TD, const at::Tensor& ids_T) {
+  const int64_t num_tokens = dy_TD.size(0), hidden = dy_TD.size(1);
+  auto* dw = dw_VD.data_ptr<float>();
+  const auto* dy = static_cast<const T*>(dy_TD.const_data_ptr());
+  const auto* ids = ids_T.const_data_ptr<int64_t>();
+  core::parallel_for(num_pieces(hidden, kColumnsPerPiece), [&](int64_t piece) {
+    const int64_t first = piece * kColumnsPerPiece;
+    const int64_t size = std::min(kColumnsPerPiece, hidden - first);
+    for (int64_t t = 0; t < num_tokens; ++t)
+      row_sum_table<T>().add_row(dw + ids[t] * hidden + first, dy + t * hidden + first, size);
+  });
+}
+
+}  // namespace
+
+void embedding(const at::Tensor& y_TD, const at::Tensor& ids_T, const at::Tensor& w_VD) {
+  const int64_t num_tokens = ids_T.size(0),
+                row_bytes = w_VD.size(1) * static_cast<int64_t>(w_VD.element_size());
+  auto* y = static_cast<char*>(y_TD.data_ptr());
+  const auto* w = static_cast<const char*>(w_VD.const_data_ptr());
+  const auto* ids = ids_T.const_data_ptr<int64_t>();
+  core::parallel_for(num_pieces(num_tokens, kTokensPerPiece), [&](int64_t piece) {
+    const int64_t end = std::min(num_tokens, (piece + 1) * kTokensPerPiece);
+    for (int64_t t = piece * kTokensPerPiece; t < end; ++t)
+      std::memcpy(y + t * row_bytes, w + ids[t] * row_bytes, static_cast<size_t>(row_bytes));
+  });
+}
+
+void embedding_backward(const at::Tensor& dw_VD, const at::Tensor& dy_TD, const at::Tensor& ids_T) {
+  if (dy_TD.scalar_type() == at::kFloat)
+    add_rows<float>(dw_VD, dy_TD, ids_T);
+  else
+    add_rows<Bf16>(dw_VD, dy_TD, ids_T);
+}
+
+}  // namespace athanor::kernels::cpu

@@ -1,0 +1,11 @@
+// The CPU side of the embedding. Same meaning as in kernels/ops.h; arguments are already checked.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace athanor::kernels::cpu {
+
+void embedding(const at::Tensor& y_TD, const at::Tensor& ids_T, const at::Tensor& w_VD);
+void embedding_backward(const at::Tensor& dw_VD, const at::Tensor& dy_TD, const at::Tensor& ids_T);
+
+}  // namespace athanor::kernels::cpu
