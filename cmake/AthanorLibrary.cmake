@@ -13,7 +13,8 @@ endfunction()
 # One precompiled header for every target that uses LibTorch: built once, reused. Code compiles without it too.
 function(athanor_use_torch target)
   get_target_property(type ${target} TYPE)
-  if(type STREQUAL "EXECUTABLE")  # the precompiled header must have been made with the same code model
+  if(type STREQUAL "EXECUTABLE")  # as the libraries (and so the precompiled header) are compiled, not -fPIE
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
     target_compile_options(${target} PRIVATE -fPIC)
   endif()
   target_link_libraries(${target} PUBLIC athanor_torch)

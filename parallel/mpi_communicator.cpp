@@ -1,0 +1,379 @@
+#include "parallel/mpi_communicator.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+#include <mpi.h>
+
+#include "core/error.h"
+#include "parallel/argument_checks.h"
+#include "parallel/mpi_support.h"
+#include "parallel/wait_loop.h"
+
+namespace athanor::parallel {
+namespace {
+
+// Messages are cut so that each counts as progress for the deadline, and so that counts fit an int.
+constexpr int64_t kSegmentBytes = int64_t{4} << 20;
+constexpr int64_t kLibraryCallBytes = int64_t{64} << 20;
+constexpr uint64_t kNumTags = kMaxMessageTag + 1;
+
+char* bytes_of(const at::Tensor& tensor) {
+  return static_cast<char*>(tensor.data_ptr());
+}
+
+MPI_Datatype mpi_type(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kInt:
+      return MPI_INT32_T;
+    case at::kLong:
+      return MPI_INT64_T;
+    case at::kByte:
+      return MPI_UINT8_T;
+    case at::kFloat:
+      return MPI_FLOAT;
+    case at::kDouble:
+      return MPI_DOUBLE;
+    default:
+      throw core::InternalError("all_reduce of {}", c10::toString(dtype));
+  }
+}
+
+MPI_Op mpi_op(ReduceOp op) {
+  return op == ReduceOp::kSum ? MPI_SUM : op == ReduceOp::kMax ? MPI_MAX : MPI_MIN;
+}
+
+void check_on_host(const at::Tensor& tensor, const std::string& axis) {
+  ATHANOR_CHECK(tensor.device().is_cpu(), "axis {}: MPI moves host tensors, this one is on {}", axis,
+                tensor.device().str());
+}
+
+}  // namespace
+
+struct MpiCommunicator::Shared {
+  explicit Shared(MpiGroup made) : group(std::move(made)) {
+    collectives = MPI_Comm_f2c(group.collective_handle);
+    messages = MPI_Comm_f2c(group.message_handle);
+  }
+
+  std::string name_rank(int r) const {
+    return fmt::format("rank {} (world rank {})", r, group.world_ranks[r]);
+  }
+
+  [[noreturn]] void fail(const std::string& message) {
+    broken = message;
+    throw core::CommError(message);
+  }
+
+  MpiGroup group;
+  MPI_Comm collectives, messages;
+  uint64_t num_collectives = 0, num_messages = 0;
+  std::string broken;  // the first failure; empty: none yet
+};
+
+// One call in flight: its open MPI requests and what each of them moves.
+class MpiCommunicator::Operation final : public Pending::Operation {
+ public:
+  Operation(std::shared_ptr<Shared> shared, Verb verb, uint64_t sequence)
+      : shared_(std::move(shared)), verb_(verb), sequence_(sequence) {}
+  ~Operation() override;
+
+  void keep(const at::Tensor& tensor) { tensors_.push_back(tensor); }
+  void send(const char* data, int64_t num_bytes, int to, MPI_Comm comm, int tag);
+  void receive(char* data, int64_t num_bytes, int from, MPI_Comm comm, int tag);
+  MPI_Request* add_library_call();
+
+  int tag() const { return static_cast<int>(sequence_ % kNumTags); }
+  void wait() override;
+  bool done() override;
+
+ private:
+  struct Part {
+    int peer;  // -1: a call of the library's own, which concerns everybody
+    bool receives;
+    int num_bytes;
+  };
+  bool progress();
+  void check_part(const Part& part, const MPI_Status& status, int code) const;
+  [[noreturn]] void expire(double idle_s) const;
+  std::string describe_call(const BoardCall& call) const;
+  std::string describe_peer(int r, bool owes_data) const;
+  std::set<int> ranks_owing_data() const;
+
+  std::shared_ptr<Shared> shared_;
+  Verb verb_;
+  uint64_t sequence_;
+  std::vector<MPI_Request> requests_;
+  std::vector<Part> parts_;
+  std::vector<int> indices_;
+  std::vector<MPI_Status> statuses_;
+  size_t num_open_ = 0;
+  std::vector<at::Tensor> tensors_;
+};
+
+// ---- the calls
+// -----------------------------------------------------------------------------------------------
+
+MpiCommunicator::MpiCommunicator(MpiGroup group) : shared_(std::make_shared<Shared>(std::move(group))) {}
+MpiCommunicator::~MpiCommunicator() = default;
+int MpiCommunicator::rank() const {
+  return shared_->group.rank;
+}
+int MpiCommunicator::size() const {
+  return static_cast<int>(shared_->group.world_ranks.size());
+}
+const std::string& MpiCommunicator::axis() const {
+  return shared_->group.axis;
+}
+
+std::unique_ptr<MpiCommunicator::Operation> MpiCommunicator::begin(Verb verb) {
+  Shared& shared = *shared_;
+  if (!shared.broken.empty())
+    throw core::CommError("{} on axis {} after an earlier failure: {}", name_of(verb), axis(), shared.broken);
+  const uint64_t sequence = is_collective(verb) ? ++shared.num_collectives : ++shared.num_messages;
+  if (shared.group.board) shared.group.board->publish({shared.group.axis_idx, verb, sequence});
+  return std::make_unique<Operation>(shared_, verb, sequence);
+}
+
+Pending MpiCommunicator::all_gather(const at::Tensor& out, const at::Tensor& in) {
+  check_all_gather(*this, out, in);
+  check_on_host(in, axis());
+  auto operation = begin(Verb::kAllGather);
+  operation->keep(out);
+  operation->keep(in);
+  const int64_t num_bytes = in.nbytes();
+  for (int step = 1; step < size(); ++step) {
+    const int from = (rank() + size() - step) % size();
+    operation->receive(bytes_of(out) + from * num_bytes, num_bytes, from, shared_->collectives,
+                       operation->tag());
+  }
+  for (int step = 1; step < size(); ++step)
+    operation->send(bytes_of(in), num_bytes, (rank() + step) % size(), shared_->collectives,
+                    operation->tag());
+  char* own_place = bytes_of(out) + rank() * num_bytes;
+  if (own_place != bytes_of(in)) std::memcpy(own_place, bytes_of(in), num_bytes);
+  return Pending(std::move(operation));
+}
+
+Pending MpiCommunicator::exchange(const std::vector<at::Tensor>& out_pieces,
+                                  const std::vector<at::Tensor>& in_pieces) {
+  check_exchange(*this, out_pieces, in_pieces);
+  check_on_host(in_pieces[0], axis());
+  auto operation = begin(Verb::kAllToAll);
+  for (int step = 1; step < size(); ++step) {
+    const int from = (rank() + size() - step) % size();
+    const at::Tensor& piece = out_pieces[from];
+    operation->keep(piece);
+    operation->receive(bytes_of(piece), piece.nbytes(), from, shared_->collectives, operation->tag());
+  }
+  for (int step = 1; step < size(); ++step) {
+    const int to = (rank() + step) % size();
+    const at::Tensor& piece = in_pieces[to];
+    operation->keep(piece);
+    operation->send(bytes_of(piece), piece.nbytes(), to, shared_->collectives, operation->tag());
+  }
+  const at::Tensor &own_out = out_pieces[rank()], &own_in = in_pieces[rank()];
+  if (own_in.nbytes() > 0 && bytes_of(own_out) != bytes_of(own_in))
+    std::memcpy(bytes_of(own_out), bytes_of(own_in), own_in.nbytes());
+  return Pending(std::move(operation));
+}
+
+Pending MpiCommunicator::all_reduce(const at::Tensor& data, ReduceOp op) {
+  check_all_reduce(*this, data, op);
+  check_on_host(data, axis());
+  auto operation = begin(Verb::kAllReduce);
+  operation->keep(data);
+  const int64_t num_bytes = data.nbytes(), item_bytes = data.element_size();
+  for (int64_t at = 0; at < num_bytes; at += kLibraryCallBytes) {
+    const int count = static_cast<int>(std::min(kLibraryCallBytes, num_bytes - at) / item_bytes);
+    check_mpi(MPI_Iallreduce(MPI_IN_PLACE, bytes_of(data) + at, count, mpi_type(data.scalar_type()),
+                             mpi_op(op), shared_->collectives, operation->add_library_call()),
+              "MPI_Iallreduce");
+  }
+  return Pending(std::move(operation));
+}
+
+Pending MpiCommunicator::broadcast(const at::Tensor& data, int root) {
+  check_broadcast(*this, data, root);
+  check_on_host(data, axis());
+  auto operation = begin(Verb::kBroadcast);
+  operation->keep(data);
+  const int64_t num_bytes = data.nbytes();
+  for (int64_t at = 0; at < num_bytes; at += kLibraryCallBytes) {
+    const int count = static_cast<int>(std::min(kLibraryCallBytes, num_bytes - at));
+    check_mpi(MPI_Ibcast(bytes_of(data) + at, count, MPI_BYTE, root, shared_->collectives,
+                         operation->add_library_call()),
+              "MPI_Ibcast");
+  }
+  return Pending(std::move(operation));
+}
+
+Pending MpiCommunicator::send(const at::Tensor& data, int to, int tag) {
+  check_message(*this, data, to, tag);
+  check_on_host(data, axis());
+  auto operation = begin(Verb::kSend);
+  operation->keep(data);
+  operation->send(bytes_of(data), data.nbytes(), to, shared_->messages, tag);
+  return Pending(std::move(operation));
+}
+
+Pending MpiCommunicator::recv(const at::Tensor& data, int from, int tag) {
+  check_message(*this, data, from, tag);
+  check_on_host(data, axis());
+  auto operation = begin(Verb::kRecv);
+  operation->keep(data);
+  operation->receive(bytes_of(data), data.nbytes(), from, shared_->messages, tag);
+  return Pending(std::move(operation));
+}
+
+void MpiCommunicator::barrier() {
+  auto operation = begin(Verb::kBarrier);
+  check_mpi(MPI_Ibarrier(shared_->collectives, operation->add_library_call()), "MPI_Ibarrier");
+  operation->wait();
+}
+
+// ---- one call in flight
+// --------------------------------------------------------------------------------------
+
+// MPI may still write into (or read from) the memory of a call nobody waited for, and a destructor must not
+// communicate: that memory is given up rather than freed.
+MpiCommunicator::Operation::~Operation() {
+  if (num_open_ > 0) new std::vector<at::Tensor>(std::move(tensors_));
+}
+
+// An empty piece is a message too: a peer that expects another size notices.
+void MpiCommunicator::Operation::send(const char* data, int64_t num_bytes, int to, MPI_Comm comm, int tag) {
+  int64_t at = 0;
+  do {
+    const int count = static_cast<int>(std::min(kSegmentBytes, num_bytes - at));
+    parts_.push_back({to, false, count});
+    requests_.push_back(MPI_REQUEST_NULL);
+    check_mpi(MPI_Isend(data + at, count, MPI_BYTE, to, tag, comm, &requests_.back()), "MPI_Isend");
+    ++num_open_;
+    at += count;
+  } while (at < num_bytes);
+}
+
+void MpiCommunicator::Operation::receive(char* data, int64_t num_bytes, int from, MPI_Comm comm, int tag) {
+  int64_t at = 0;
+  do {
+    const int count = static_cast<int>(std::min(kSegmentBytes, num_bytes - at));
+    parts_.push_back({from, true, count});
+    requests_.push_back(MPI_REQUEST_NULL);
+    check_mpi(MPI_Irecv(data + at, count, MPI_BYTE, from, tag, comm, &requests_.back()), "MPI_Irecv");
+    ++num_open_;
+    at += count;
+  } while (at < num_bytes);
+}
+
+MPI_Request* MpiCommunicator::Operation::add_library_call() {
+  parts_.push_back({-1, false, 0});
+  requests_.push_back(MPI_REQUEST_NULL);
+  ++num_open_;
+  return &requests_.back();
+}
+
+bool MpiCommunicator::Operation::done() {
+  progress();
+  return num_open_ == 0;
+}
+
+void MpiCommunicator::Operation::wait() {
+  WaitLoop loop(shared_->group.timeout_s);
+  while (num_open_ > 0) {
+    if (progress())
+      loop.progressed();
+    else if (!loop.pause())
+      expire(loop.idle_seconds());
+  }
+}
+
+// Drives MPI; true when something was completed by it.
+bool MpiCommunicator::Operation::progress() {
+  if (num_open_ == 0) return false;
+  indices_.resize(requests_.size());
+  statuses_.resize(requests_.size());
+  int num_completed = 0;
+  const int code = MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &num_completed,
+                                indices_.data(), statuses_.data());
+  if (code != MPI_ERR_IN_STATUS) check_mpi(code, "MPI_Testsome");
+  if (num_completed == MPI_UNDEFINED) num_completed = 0;
+  num_open_ -= num_completed;
+  for (int i = 0; i < num_completed; ++i)
+    check_part(parts_[indices_[i]], statuses_[i],
+               code == MPI_ERR_IN_STATUS ? statuses_[i].MPI_ERROR : MPI_SUCCESS);
+  return num_completed > 0;
+}
+
+void MpiCommunicator::Operation::check_part(const Part& part, const MPI_Status& status, int code) const {
+  const std::string& axis = shared_->group.axis;
+  const bool from_peer = part.peer >= 0;
+  const std::string peer = from_peer ? shared_->name_rank(part.peer) : "another rank";
+  if (code != MPI_SUCCESS)
+    shared_->fail(
+        fmt::format("{} #{} on axis {} with {}, {} bytes expected at {}: {}; do all ranks run the same "
+                    "configuration and program?",
+                    name_of(verb_), sequence_, axis, peer, part.num_bytes,
+                    shared_->name_rank(shared_->group.rank), mpi_error_text(code)));
+  int num_bytes = part.num_bytes;
+  if (part.receives) MPI_Get_count(&status, MPI_BYTE, &num_bytes);
+  if (num_bytes != part.num_bytes)
+    shared_->fail(
+        fmt::format("{} #{} on axis {}: {} sent {} bytes where {} expects {}; do all ranks run the same "
+                    "configuration and program?",
+                    name_of(verb_), sequence_, axis, peer, num_bytes, shared_->name_rank(shared_->group.rank),
+                    part.num_bytes));
+}
+
+// ---- who is late
+// ---------------------------------------------------------------------------------------------
+
+std::set<int> MpiCommunicator::Operation::ranks_owing_data() const {
+  std::set<int> owing;
+  for (size_t i = 0; i < parts_.size(); ++i)
+    if (parts_[i].peer >= 0 && requests_[i] != MPI_REQUEST_NULL) owing.insert(parts_[i].peer);
+  return owing;
+}
+
+std::string MpiCommunicator::Operation::describe_call(const BoardCall& call) const {
+  return fmt::format("{} #{} on axis {}", name_of(call.verb), call.sequence,
+                     shared_->group.axis_names->at(call.axis_idx));
+}
+
+// One clause about a peer that may be the reason; empty when there is nothing against it.
+std::string MpiCommunicator::Operation::describe_peer(int r, bool owes_data) const {
+  const MpiGroup& group = shared_->group;
+  const int world_rank = group.world_ranks[r];
+  const auto reached = group.board ? group.board->last_collective(world_rank, group.axis_idx) : std::nullopt;
+  if (!reached)
+    return owes_data ? fmt::format("{} has not answered (it is on another machine)", shared_->name_rank(r))
+                     : "";
+  const auto last = group.board->last_call(world_rank);
+  const std::string doing = last ? "its last call is " + describe_call(*last) : "it has made no call yet";
+  if (is_collective(verb_) && reached->sequence < sequence_)
+    return fmt::format("{} has not arrived: {}", shared_->name_rank(r), doing);
+  if (is_collective(verb_) && reached->sequence == sequence_ && reached->verb != verb_)
+    return fmt::format("{} disagrees: it called {}", shared_->name_rank(r), describe_call(*reached));
+  return owes_data ? fmt::format("{} did not complete its part: {}", shared_->name_rank(r), doing) : "";
+}
+
+void MpiCommunicator::Operation::expire(double idle_s) const {
+  const MpiGroup& group = shared_->group;
+  const std::set<int> owing = ranks_owing_data();
+  std::vector<std::string> clauses;
+  for (int r = 0; r < static_cast<int>(group.world_ranks.size()); ++r) {
+    std::string clause = r == group.rank ? "" : describe_peer(r, owing.count(r) > 0);
+    if (!clause.empty()) clauses.push_back(std::move(clause));
+  }
+  if (clauses.empty()) clauses.push_back("every rank that can be seen from here has entered it");
+  shared_->fail(
+      fmt::format("{} #{} on axis {}: nothing arrived for {:.1f} s at rank {} of {} (world rank {}); {}; see "
+                  "the log of the late rank, or allow more time if it is only slow",
+                  name_of(verb_), sequence_, group.axis, idle_s, group.rank, group.world_ranks.size(),
+                  group.world_ranks[group.rank], fmt::join(clauses, "; ")));
+}
+
+}  // namespace athanor::parallel

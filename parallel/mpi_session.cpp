@@ -1,0 +1,194 @@
+#include "parallel/mpi_session.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include <mpi.h>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "parallel/mpi_communicator.h"
+#include "parallel/mpi_support.h"
+#include "parallel/self_communicator.h"
+
+namespace athanor::parallel {
+
+std::string mpi_error_text(int code) {
+  char text[MPI_MAX_ERROR_STRING + 1] = {};
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  return std::string(text, length);
+}
+
+void check_mpi(int code, const char* call) {
+  if (code != MPI_SUCCESS) throw core::CommError("{} failed: {}", call, mpi_error_text(code));
+}
+
+struct MpiSession::State {
+  double timeout_s = 0;
+  int rank = 0, size = 1, local_rank = 0, local_size = 1;
+  std::string host;
+  MPI_Comm local = MPI_COMM_NULL;
+  MPI_Win board_window = MPI_WIN_NULL;
+  std::unique_ptr<SlotBoard> board;
+  std::shared_ptr<std::vector<std::string>> axis_names = std::make_shared<std::vector<std::string>>();
+  std::unique_ptr<Communicator> world;
+  bool finished = false;
+
+  void initialise_library();
+  void find_neighbours();
+  void open_board();
+  std::unique_ptr<Communicator> make_communicator(const std::string& axis, MPI_Comm comm,
+                                                  const std::vector<int>& world_ranks);
+};
+
+namespace {
+
+MPI_Comm duplicate(MPI_Comm comm) {
+  MPI_Comm copy = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_dup(comm, &copy), "MPI_Comm_dup");
+  check_mpi(MPI_Comm_set_errhandler(copy, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  return copy;
+}
+
+std::vector<int> all_ranks(int size) {
+  std::vector<int> ranks(size);
+  for (int r = 0; r < size; ++r) ranks[r] = r;
+  return ranks;
+}
+
+}  // namespace
+
+MpiSession::MpiSession(const SessionOptions& options) : state_(std::make_unique<State>()) {
+  state_->timeout_s = options.timeout_s;
+  state_->initialise_library();
+  state_->find_neighbours();
+  state_->open_board();
+  state_->world = state_->make_communicator("world", MPI_COMM_WORLD, all_ranks(state_->size));
+}
+
+MpiSession::~MpiSession() = default;
+
+void MpiSession::State::initialise_library() {
+  int already = 0, provided = MPI_THREAD_SINGLE;
+  MPI_Initialized(&already);
+  ATHANOR_CHECK(!already, "a second MPI session in one process");
+  check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
+  check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  if (provided < MPI_THREAD_MULTIPLE)
+    throw core::CommError(
+        "this MPI library gives thread level {}, MPI_THREAD_MULTIPLE ({}) is needed: use one built "
+        "with thread support, such as the distribution's Open MPI",
+        provided, MPI_THREAD_MULTIPLE);
+  check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &rank), "MPI_Comm_rank");
+  check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size), "MPI_Comm_size");
+}
+
+void MpiSession::State::find_neighbours() {
+  check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &local),
+            "MPI_Comm_split_type");
+  check_mpi(MPI_Comm_rank(local, &local_rank), "MPI_Comm_rank");
+  check_mpi(MPI_Comm_size(local, &local_size), "MPI_Comm_size");
+  char name[MPI_MAX_PROCESSOR_NAME + 1] = {};
+  int length = 0;
+  check_mpi(MPI_Get_processor_name(name, &length), "MPI_Get_processor_name");
+  host.assign(name, length);
+}
+
+// The slots of this machine's ranks lie in one shared segment that MPI removes even after a crash.
+void MpiSession::State::open_board() {
+  void* own_slot = nullptr;
+  check_mpi(MPI_Win_allocate_shared(local_rank == 0 ? local_size * sizeof(BoardSlot) : 0, 1, MPI_INFO_NULL,
+                                    local, &own_slot, &board_window),
+            "MPI_Win_allocate_shared");
+  MPI_Aint num_bytes = 0;
+  int unit = 0;
+  void* slots = nullptr;
+  check_mpi(MPI_Win_shared_query(board_window, 0, &num_bytes, &unit, &slots), "MPI_Win_shared_query");
+  std::vector<int> world_ranks(local_size);
+  check_mpi(MPI_Allgather(&rank, 1, MPI_INT, world_ranks.data(), 1, MPI_INT, local), "MPI_Allgather");
+  auto* typed_slots = static_cast<BoardSlot*>(slots);
+  if (local_rank == 0) std::fill_n(static_cast<char*>(slots), num_bytes, char{0});
+  check_mpi(MPI_Barrier(local), "MPI_Barrier");
+  board = std::make_unique<SlotBoard>(typed_slots, world_ranks, rank, size);
+}
+
+std::unique_ptr<Communicator> MpiSession::State::make_communicator(const std::string& axis, MPI_Comm comm,
+                                                                   const std::vector<int>& world_ranks) {
+  MpiGroup group;
+  group.axis = axis;
+  group.collective_handle = MPI_Comm_c2f(duplicate(comm));
+  group.message_handle = MPI_Comm_c2f(duplicate(comm));
+  group.world_ranks = world_ranks;
+  group.rank =
+      static_cast<int>(std::find(world_ranks.begin(), world_ranks.end(), rank) - world_ranks.begin());
+  group.axis_idx = static_cast<int>(axis_names->size());
+  group.axis_names = axis_names;
+  group.board = board.get();
+  group.timeout_s = timeout_s;
+  axis_names->push_back(axis);
+  ATHANOR_CHECK(axis_names->size() <= kMaxBoardAxes, "more than {} communicators in one session",
+                kMaxBoardAxes);
+  return std::make_unique<MpiCommunicator>(std::move(group));
+}
+
+int MpiSession::rank() const {
+  return state_->rank;
+}
+int MpiSession::size() const {
+  return state_->size;
+}
+int MpiSession::local_rank() const {
+  return state_->local_rank;
+}
+int MpiSession::local_size() const {
+  return state_->local_size;
+}
+const std::string& MpiSession::host() const {
+  return state_->host;
+}
+void MpiSession::set_timeout(double timeout_s) {
+  state_->timeout_s = timeout_s;
+}
+Communicator& MpiSession::world() {
+  return *state_->world;
+}
+
+std::unique_ptr<Communicator> MpiSession::split(const std::string& axis,
+                                                const std::vector<int>& world_ranks) {
+  const auto own = std::find(world_ranks.begin(), world_ranks.end(), state_->rank);
+  ATHANOR_CHECK(own != world_ranks.end(), "axis {}: world rank {} is not in its own group", axis,
+                state_->rank);
+  world().barrier();  // MPI_Comm_split has no deadline of its own; the ranks meet here first
+  const int colour = *std::min_element(world_ranks.begin(), world_ranks.end());
+  MPI_Comm comm = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split(MPI_COMM_WORLD, colour, static_cast<int>(own - world_ranks.begin()), &comm),
+            "MPI_Comm_split");
+  int size = 0;
+  check_mpi(MPI_Comm_size(comm, &size), "MPI_Comm_size");
+  if (size != static_cast<int>(world_ranks.size()))
+    throw core::CommError(
+        "axis {}: world rank {} expects a group of {} ranks, {} joined: the ranks disagree about the "
+        "layout",
+        axis, state_->rank, world_ranks.size(), size);
+  auto communicator = state_->make_communicator(axis, comm, world_ranks);
+  check_mpi(MPI_Comm_free(&comm), "MPI_Comm_free");
+  if (size == 1) return std::make_unique<SelfCommunicator>(axis);
+  return communicator;
+}
+
+void MpiSession::finish() {
+  if (state_->finished) return;
+  world().barrier();
+  state_->finished = true;
+  check_mpi(MPI_Win_free(&state_->board_window), "MPI_Win_free");
+  check_mpi(MPI_Finalize(), "MPI_Finalize");
+}
+
+void MpiSession::abort(int exit_code) {
+  core::log::flush();
+  MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::_Exit(exit_code);
+}
+
+}  // namespace athanor::parallel

@@ -1,0 +1,54 @@
+#include "parallel/session.h"
+
+#include <cstdlib>
+#include <unistd.h>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "parallel/mpi_session.h"
+#include "parallel/self_communicator.h"
+
+namespace athanor::parallel {
+namespace {
+
+std::string host_name() {
+  char name[256] = {};
+  return gethostname(name, sizeof name - 1) == 0 ? name : "localhost";
+}
+
+class SingleProcessSession final : public Session {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  int local_rank() const override { return 0; }
+  int local_size() const override { return 1; }
+  const std::string& host() const override { return host_; }
+  void set_timeout(double) override {}  // nobody to wait for
+  Communicator& world() override { return world_; }
+
+  std::unique_ptr<Communicator> split(const std::string& axis, const std::vector<int>& world_ranks) override {
+    ATHANOR_CHECK(world_ranks == std::vector<int>{0}, "axis {}: a group of {} ranks in a job of one process",
+                  axis, world_ranks.size());
+    return std::make_unique<SelfCommunicator>(axis);
+  }
+
+  void finish() override {}
+
+  [[noreturn]] void abort(int exit_code) override {
+    core::log::flush();
+    std::_Exit(exit_code);
+  }
+
+ private:
+  SelfCommunicator world_{"world"};
+  std::string host_ = host_name();
+};
+
+}  // namespace
+
+std::unique_ptr<Session> start_session(const SessionOptions& options) {
+  if (options.under_mpi_launcher) return std::make_unique<MpiSession>(options);
+  return std::make_unique<SingleProcessSession>();
+}
+
+}  // namespace athanor::parallel

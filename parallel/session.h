@@ -1,0 +1,58 @@
+// The processes of a job and how they reach each other. Exactly one Session exists per process; it outlives
+// every communicator made from it.
+//
+// Started alone, a process never touches MPI (no start-up cost). Under mpirun, `start_session` wires the job
+// up.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "parallel/communicator.h"
+
+namespace athanor::parallel {
+
+/// A process was started by an MPI launcher when one of these is set (checked by launch/, which alone reads
+/// the environment): Open MPI's mpirun, PMIx (srun, prrte), PMI (MPICH's hydra).
+inline constexpr const char* kLauncherVariables[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"};
+
+struct SessionOptions {
+  bool under_mpi_launcher = false;
+  /// A wait that sees nothing arrive for so long is a CommError. Long enough for the slowest rank's longest
+  /// absence (loading, saving, an uneven batch).
+  double timeout_s = 600;
+};
+
+class Session {
+ public:
+  virtual ~Session() = default;
+  virtual int rank() const = 0;        ///< world rank
+  virtual int size() const = 0;        ///< number of processes of the job
+  virtual int local_rank() const = 0;  ///< position among the processes of this machine
+  virtual int local_size() const = 0;
+  virtual const std::string& host() const = 0;
+
+  /// The deadline of communicators made from now on.
+  virtual void set_timeout(double timeout_s) = 0;
+
+  /// All ranks.
+  virtual Communicator& world() = 0;
+  /// The communicator of this rank's group on `axis`. Every rank of the world calls it, in the same order,
+  /// with its own group: the world ranks in the order of the axis, itself among them; groups are disjoint and
+  /// cover the world.
+  virtual std::unique_ptr<Communicator> split(const std::string& axis,
+                                              const std::vector<int>& world_ranks) = 0;
+
+  /// Ends the session in order: every rank calls it once, after its last collective. Destruction without it
+  /// leaves the peers alone; the launcher then ends the job.
+  virtual void finish() = 0;
+  /// Ends every process of the job at once; the job's exit code is `exit_code`.
+  [[noreturn]] virtual void abort(int exit_code) = 0;
+};
+
+/// Throws CommError when the MPI library cannot be started or does not allow calls from several threads.
+std::unique_ptr<Session> start_session(const SessionOptions& options);
+
+}  // namespace athanor::parallel

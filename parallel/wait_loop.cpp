@@ -1,0 +1,35 @@
+#include "parallel/wait_loop.h"
+
+#include <algorithm>
+#include <thread>
+
+namespace athanor::parallel {
+namespace {
+// A 4 MiB segment through shared memory takes about 1 ms: sleeping sooner would slow transfers that are under
+// way.
+constexpr double kYieldOnlySeconds = 3e-3;
+constexpr double kMinSleepSeconds = 50e-6;
+constexpr double kMaxSleepSeconds = 1e-3;
+}  // namespace
+
+void WaitLoop::progressed() {
+  last_progress_ = std::chrono::steady_clock::now();
+}
+
+double WaitLoop::idle_seconds() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - last_progress_).count();
+}
+
+bool WaitLoop::pause() {
+  const double idle_s = idle_seconds();
+  if (idle_s > timeout_s_) return false;
+  if (idle_s < kYieldOnlySeconds) {
+    std::this_thread::yield();
+  } else {
+    const double sleep_s = std::clamp(idle_s / 20, kMinSleepSeconds, kMaxSleepSeconds);
+    std::this_thread::sleep_for(std::chrono::duration<double>(sleep_s));
+  }
+  return true;
+}
+
+}  // namespace athanor::parallel

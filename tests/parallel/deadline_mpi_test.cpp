@@ -1,0 +1,188 @@
+// A rank that is late, lost or in disagreement is reported by the others: which call, which rank, in time.
+#include <chrono>
+#include <functional>
+#include <numeric>
+#include <thread>
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "parallel/faulty_communicator.h"
+#include "parallel/ordered_reduction.h"
+#include "tests/parallel/mpi_test_main.h"
+
+namespace athanor::parallel {
+namespace {
+
+using tests::session;
+
+constexpr double kDeadlineSeconds = 0.25;
+
+std::unique_ptr<Communicator> impatient(const std::string& axis) {
+  std::vector<int> everybody(session().size());
+  std::iota(everybody.begin(), everybody.end(), 0);
+  session().set_timeout(kDeadlineSeconds);
+  auto comm = session().split(axis, everybody);
+  session().set_timeout(20);
+  return comm;
+}
+
+int late_rank() {
+  return session().size() - 1;
+}
+
+void meet_again() {
+  session().world().barrier();
+}
+
+struct Outcome {
+  std::string error;  // empty: none
+  double seconds = 0;
+};
+
+Outcome outcome_of(const std::function<void()>& call) {
+  Outcome outcome;
+  const auto begin = std::chrono::steady_clock::now();
+  try {
+    call();
+  } catch (const core::CommError& error) {
+    outcome.error = error.what();
+  }
+  outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return outcome;
+}
+
+void expect_mentions(const std::string& message, const std::vector<std::string>& words) {
+  for (const auto& word : words)
+    EXPECT_NE(message.find(word), std::string::npos) << word << " in: " << message;
+}
+
+void expect_report(const Outcome& outcome, const std::string& verb, const std::string& axis) {
+  EXPECT_GE(outcome.seconds, kDeadlineSeconds);
+  EXPECT_LT(outcome.seconds, 2 * kDeadlineSeconds);
+  expect_mentions(outcome.error,
+                  {verb + " #2 on axis " + axis, " s at rank",
+                   fmt::format("rank {} (world rank {}) has not arrived", late_rank(), late_rank()),
+                   "barrier #1 on axis " + axis});
+}
+
+struct Call {
+  std::string verb;
+  std::function<void(Communicator&)> make;
+};
+
+std::vector<Call> calls() {
+  const int64_t n = session().size();
+  return {
+      {"barrier", [](Communicator& comm) { comm.barrier(); }},
+      {"all_gather", [n](Communicator& comm) { comm.all_gather(at::zeros({8 * n}), at::zeros({8})).wait(); }},
+      {"all_to_all",
+       [n](Communicator& comm) {
+         const std::vector<int64_t> splits(n, 4);
+         comm.all_to_all(at::zeros({4 * n}), at::zeros({4 * n}), splits, splits).wait();
+       }},
+      {"all_reduce",
+       [](Communicator& comm) { comm.all_reduce(at::zeros({3}, at::kLong), ReduceOp::kSum).wait(); }},
+      {"broadcast", [](Communicator& comm) { comm.broadcast(at::zeros({3}), late_rank()).wait(); }}};
+}
+
+TEST(Deadline, EveryCollectiveReportsTheLateRank) {
+  if (session().size() == 1) return;  // nobody to wait for
+  for (const Call& call : calls()) {
+    const auto comm = impatient("late_" + call.verb);
+    comm->barrier();
+    if (session().rank() != late_rank()) {
+      expect_report(outcome_of([&] { call.make(*comm); }), call.verb, comm->axis());
+      const Outcome again = outcome_of([&] { call.make(*comm); });
+      expect_mentions(again.error, {"after an earlier failure"});
+      EXPECT_LT(again.seconds, 0.1);
+    } else {
+      std::this_thread::sleep_for(std::chrono::duration<double>(2.2 * kDeadlineSeconds));
+    }
+    meet_again();
+  }
+}
+
+TEST(Deadline, LatenessWithinItIsNoError) {
+  if (session().size() == 1) return;
+  const auto inner = impatient("slow");
+  std::vector<Fault> faults;
+  if (session().rank() == late_rank()) faults = {{.kind = Fault::Kind::kDelay, .call = 0, .delay_s = 0.1}};
+  FaultyCommunicator comm(*inner, faults);
+  EXPECT_EQ(outcome_of([&] { comm.barrier(); }).error, "");
+  meet_again();
+}
+
+TEST(Deadline, ASkippedCollectiveIsReported) {
+  if (session().size() == 1) return;
+  const auto inner = impatient("skipping");
+  std::vector<Fault> faults;
+  if (session().rank() == late_rank()) faults = {{.kind = Fault::Kind::kSkip, .call = 1}};
+  FaultyCommunicator comm(*inner, faults);
+  comm.barrier();
+  const Outcome outcome =
+      outcome_of([&] { comm.all_gather(at::zeros({session().size()}), at::zeros({1})).wait(); });
+  if (session().rank() != late_rank())
+    expect_mentions(outcome.error, {"all_gather #2 on axis skipping", fmt::format("rank {}", late_rank())});
+  std::this_thread::sleep_for(std::chrono::duration<double>(2 * kDeadlineSeconds));
+  meet_again();
+}
+
+TEST(Deadline, ADifferentCollectiveIsReported) {
+  if (session().size() == 1) return;
+  const auto comm = impatient("differing");
+  const Outcome outcome = outcome_of([&] {
+    if (session().rank() == late_rank())
+      comm->broadcast(at::zeros({1}), (late_rank() + 1) % session().size()).wait();
+    else
+      comm->all_gather(at::zeros({session().size()}), at::zeros({1})).wait();
+  });
+  if (session().rank() != late_rank())
+    expect_mentions(outcome.error, {"all_gather #1", "disagrees", "broadcast #1 on axis differing"});
+  meet_again();
+}
+
+TEST(Deadline, ASilentSenderIsReported) {
+  if (session().size() == 1) return;
+  const auto comm = impatient("messages");
+  if (session().rank() == 0) {
+    const Outcome outcome = outcome_of([&] { comm->recv(at::zeros({3}), late_rank(), 1).wait(); });
+    expect_mentions(outcome.error, {"recv", "axis messages", fmt::format("rank {}", late_rank())});
+    EXPECT_LT(outcome.seconds, 2 * kDeadlineSeconds);
+  }
+  meet_again();
+}
+
+// Rank 0 believes in larger rows than the others: a shape that differs between ranks.
+TEST(Deadline, PiecesOfAnotherSizeAreReported) {
+  if (session().size() == 1) return;
+  for (const int64_t mistaken : {0, 3, 5}) {
+    const auto comm = impatient("sizes");
+    const int64_t n = session().size(), count = session().rank() == 0 ? mistaken : 4;
+    const Outcome outcome =
+        outcome_of([&] { comm->all_gather(at::zeros({n * count}), at::zeros({count})).wait(); });
+    if (session().rank() == 0) {
+      expect_mentions(outcome.error,
+                      {"all_gather #1 on axis sizes", fmt::format("{}", 4 * mistaken), "same configuration"});
+    }
+    meet_again();
+  }
+}
+
+TEST(Deadline, ARankThatNeverReducesIsReported) {
+  if (session().size() == 1) return;
+  const auto comm = impatient("reduction");
+  if (session().rank() != late_rank()) {
+    OrderedReduction reduction(*comm);
+    const at::Tensor in = at::zeros({1024 * session().size()});
+    const Outcome outcome = outcome_of([&] { reduction.reduce_scatter(at::zeros({1024}), in).wait(); });
+    expect_mentions(outcome.error, {"all_to_all #1 on axis reduction", "has not arrived"});
+  }
+  std::this_thread::sleep_for(std::chrono::duration<double>(kDeadlineSeconds));
+  meet_again();
+}
+
+}  // namespace
+}  // namespace athanor::parallel

@@ -1,0 +1,14 @@
+// What a distributed test gets from its main program: the session of this process.
+//
+// The program fails when a test fails on any rank, when the world is not as large as
+// ATHANOR_EXPECTED_WORLD_SIZE says, and when ranks lose each other. Only rank 0 prints progress; failures are
+// printed by every rank.
+#pragma once
+
+#include "parallel/session.h"
+
+namespace athanor::tests {
+
+parallel::Session& session();
+
+}  // namespace athanor::tests
