@@ -3,7 +3,6 @@
 #include <bit>
 #include <cmath>
 #include <numbers>
-
 #include <xxhash.h>
 
 #include "core/error.h"
@@ -39,7 +38,9 @@ uint64_t CounterRng::bits(uint64_t index) const {
   return (uint64_t{w[1]} << 32) | w[0];
 }
 
-double CounterRng::uniform(uint64_t index) const { return static_cast<double>(bits(index) >> 11) * 0x1p-53; }
+double CounterRng::uniform(uint64_t index) const {
+  return static_cast<double>(bits(index) >> 11) * 0x1p-53;
+}
 
 double CounterRng::normal(uint64_t index) const {
   const auto w = words(index);
@@ -61,18 +62,38 @@ RandomPermutation::RandomPermutation(uint64_t size, uint64_t seed, std::string_v
 
 uint64_t RandomPermutation::at(uint64_t index) const {
   ATHANOR_CHECK(index < size_, "index {} of a permutation of {}", index, size_);
-  const uint64_t mask = (uint64_t{1} << half_bits_) - 1;
-  uint64_t value = index;
-  do {
-    uint64_t left = value >> half_bits_, right = value & mask;
-    for (uint64_t round = 0; round < 4; ++round) {
-      const uint64_t mixed = left ^ (rng_.bits((round << 56) | right) & mask);
-      left = right;
-      right = mixed;
-    }
-    value = (left << half_bits_) | right;
-  } while (value >= size_);
+  uint64_t value = scramble(index);
+  while (value >= size_) value = scramble(value);
   return value;
+}
+
+uint64_t RandomPermutation::index_of(uint64_t value) const {
+  ATHANOR_CHECK(value < size_, "value {} of a permutation of {}", value, size_);
+  uint64_t index = unscramble(value);
+  while (index >= size_) index = unscramble(index);
+  return index;
+}
+
+uint64_t RandomPermutation::scramble(uint64_t value) const {
+  const uint64_t mask = (uint64_t{1} << half_bits_) - 1;
+  uint64_t left = value >> half_bits_, right = value & mask;
+  for (uint64_t round = 0; round < 4; ++round) {
+    const uint64_t mixed = left ^ (rng_.bits((round << 56) | right) & mask);
+    left = right;
+    right = mixed;
+  }
+  return (left << half_bits_) | right;
+}
+
+uint64_t RandomPermutation::unscramble(uint64_t value) const {
+  const uint64_t mask = (uint64_t{1} << half_bits_) - 1;
+  uint64_t left = value >> half_bits_, right = value & mask;
+  for (uint64_t round = 4; round-- > 0;) {
+    const uint64_t unmixed = right ^ (rng_.bits((round << 56) | left) & mask);
+    right = left;
+    left = unmixed;
+  }
+  return (left << half_bits_) | right;
 }
 
 }  // namespace athanor::core

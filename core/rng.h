@@ -1,5 +1,6 @@
 // Counter-based random numbers: the value at (seed, name, index) is a pure function of the three, so that
-// initialisation, shuffling and dropout do not depend on the layout, on the number of threads or on the order of calls.
+// initialisation, shuffling and dropout do not depend on the layout, on the number of threads or on the order
+// of calls.
 //
 // The generator is Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
 #pragma once
@@ -27,7 +28,8 @@ class CounterRng {
   /// Standard normal (Box-Muller on two of the words at `index`).
   double normal(uint64_t index) const;
 
-  /// Uniform integer in [0, bound), without modulo bias worth the name (128-bit multiply). Requires bound > 0.
+  /// Uniform integer in [0, bound), without modulo bias worth the name (128-bit multiply). Requires bound >
+  /// 0.
   uint64_t below(uint64_t index, uint64_t bound) const;
 
  private:
@@ -35,17 +37,22 @@ class CounterRng {
   uint64_t stream_;
 };
 
-/// A bijection of [0, size) keyed by (seed, name): a shuffle that needs no memory. `at(i)` costs a few Philox calls.
-/// A four-round Feistel network over the next even power of two, walking cycles back into the range.
+/// A bijection of [0, size) keyed by (seed, name): a shuffle that needs no memory. `at(i)` costs a few Philox
+/// calls. A four-round Feistel network over the next even power of two, walking cycles back into the range.
 class RandomPermutation {
  public:
   /// Requires size > 0.
   RandomPermutation(uint64_t size, uint64_t seed, std::string_view name);
   /// Requires index < size.
   uint64_t at(uint64_t index) const;
+  /// The way back: at(index_of(value)) == value. Requires value < size.
+  uint64_t index_of(uint64_t value) const;
   uint64_t size() const { return size_; }
 
  private:
+  uint64_t scramble(uint64_t value) const;
+  uint64_t unscramble(uint64_t value) const;
+
   CounterRng rng_;
   uint64_t size_;
   int half_bits_;
