@@ -34,4 +34,5 @@ add_library(athanor_flags INTERFACE)
 target_include_directories(athanor_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(athanor_flags INTERFACE
   -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror
+  -Wno-missing-field-initializers  # designated initialisers leave the rest at its declared default
   -ffp-contract=off)  # a*b+c is fused only where the code says fma: the same bits from every compiler

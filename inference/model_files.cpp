@@ -49,8 +49,8 @@ ModelFiles open_hf_directory(const fs::path& directory) {
 
 // A run keeps its tokenizer beside the directory of its checkpoints.
 ModelFiles open_checkpoint(const fs::path& checkpoint, const fs::path& run) {
-  const auto reader = checkpoints::CheckpointReader::open(core::posix_file_system(), checkpoint.string());
-  const json state = json::parse(reader.manifest().training_state, nullptr, false);
+  const checkpoints::Manifest manifest = checkpoints::read_manifest(core::posix_file_system(), checkpoint.string());
+  const json state = json::parse(manifest.training_state, nullptr, false);
   if (!state.is_object() || !state.contains("model_config") || !state.at("model_config").is_string())
     throw core::DataError("{}: the checkpoint does not say which model it holds (model_config)", checkpoint.string());
   ModelFiles files{.path = checkpoint.string()};
@@ -69,9 +69,10 @@ ModelFiles open_model(const std::string& path) {
     throw core::MissingInputError("{}: no such model; expected a Hugging Face directory, a checkpoint or a run directory", path);
   if (fs::exists(directory / "config.json")) return open_hf_directory(directory);
   if (fs::exists(directory / "manifest.json")) return open_checkpoint(directory, directory.parent_path().parent_path());
-  for (const fs::path& checkpoints : {directory / "checkpoints", directory}) {
-    const auto newest = checkpoints::find_newest_good(core::posix_file_system(), checkpoints.string());
-    if (newest) return open_checkpoint(newest->path(), checkpoints == directory ? directory.parent_path() : directory);
+  for (const fs::path& parent : {directory / "checkpoints", directory}) {
+    const auto newest = checkpoints::find_newest_good(core::posix_file_system(), parent.string(),
+                                                      checkpoints::Verify::kSizes);
+    if (newest) return open_checkpoint(newest->path, parent == directory ? directory.parent_path() : directory);
   }
   throw core::DataError("{}: holds no model; expected config.json with safetensors (Hugging Face), manifest.json (a checkpoint), "
                         "or checkpoints/ with a good checkpoint (a run)", path);

@@ -79,7 +79,7 @@ class HfWeightSource : public WeightSource {
 
 class CheckpointWeightSource : public WeightSource {
  public:
-  explicit CheckpointWeightSource(const std::string& path) : reader_(checkpoints::CheckpointReader::open(core::posix_file_system(), path)) {}
+  explicit CheckpointWeightSource(const std::string& path) : reader_(core::posix_file_system(), path) {}
 
   void read(const model::Parameter& parameter, int64_t begin, std::span<float> out) override {
     read_range(parameter.name, "weight", begin, out);
@@ -91,8 +91,8 @@ class CheckpointWeightSource : public WeightSource {
 
  private:
   void read_range(const std::string& name, const char* kind, int64_t begin, std::span<float> out) {
-    reader_.read_range(name, kind, static_cast<uint64_t>(begin), static_cast<uint64_t>(begin) + out.size(), Dtype::kF32,
-                       std::as_writable_bytes(out));
+    const auto first = static_cast<uint64_t>(begin);
+    reader_.read_range(reader_.at(name, kind), first, first + out.size(), Dtype::kF32, std::as_writable_bytes(out));
   }
   checkpoints::CheckpointReader reader_;
 };

@@ -37,7 +37,8 @@ RopeSpec rope_of(const configs::ModelConfig& config) {
 }  // namespace
 
 ModelSpec spec_from_config(const configs::ModelConfig& config, int64_t vocab_size) {
-  ModelSpec spec{.architecture = architecture_from_name(config.architecture)};
+  ModelSpec spec;
+  spec.architecture = architecture_from_name(config.architecture);
   spec.vocab_size = config.vocab_size ? config.vocab_size : vocab_size;
   spec.hidden_size = config.hidden_size;
   spec.intermediate_size = config.intermediate_size;

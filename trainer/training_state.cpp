@@ -115,13 +115,13 @@ RunCounters restore(const checkpoints::CheckpointReader& reader, TrainingState& 
   for_each_state(state, [&](const OptimizerSlice& slice, const std::string& kind, const at::Tensor& values) {
     for_each_piece(slice, slice.range, values,
                    [&](const model::Parameter& parameter, int64_t begin, int64_t end, const at::Tensor& piece) {
-                     reader.read_range(parameter.name, kind, static_cast<uint64_t>(begin), static_cast<uint64_t>(end),
-                                       dtype_of(piece), bytes_of(piece));
+                     reader.read_range(reader.at(parameter.name, kind), static_cast<uint64_t>(begin),
+                                       static_cast<uint64_t>(end), dtype_of(piece), bytes_of(piece));
                    });
   });
   state.store.share_masters();
   for (model::Buffer* buffer : model::all_buffers(state.model))
-    reader.read_range(buffer->name, kBuffer, 0, static_cast<uint64_t>(buffer->value.numel()), Dtype::kF32,
+    reader.read_range(reader.at(buffer->name, kBuffer), 0, static_cast<uint64_t>(buffer->value.numel()), Dtype::kF32,
                       bytes_of(buffer->value));
 
   RunCounters counters{.step = static_cast<int64_t>(manifest.progress.step),

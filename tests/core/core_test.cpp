@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/exact_sum.h"
 #include "core/file_system.h"
+#include "core/glob_match.h"
 #include "core/log.h"
 #include "core/parallel_for.h"
 #include "core/rng.h"
@@ -154,6 +155,15 @@ TEST(FileSystem, ErrorsNameThePathAndTheKind) {
   } catch (const IoError& error) {
     EXPECT_NE(std::string(error.what()).find("/dev/full"), std::string::npos);
   }
+}
+
+TEST(Glob, MatchesStarsAndQuestionMarks) {
+  EXPECT_TRUE(matches_glob("*norm*", "model.layers.0.input_layernorm.weight"));
+  EXPECT_TRUE(matches_glob("a?c", "abc"));
+  EXPECT_TRUE(matches_glob("*.bias", "x.bias.bias"));
+  EXPECT_TRUE(matches_glob("**", ""));
+  EXPECT_FALSE(matches_glob("a*b", "acd"));
+  EXPECT_FALSE(matches_glob("?", ""));
 }
 
 TEST(Digest, StreamsEqualOneShotAndDifferOnOneBit) {

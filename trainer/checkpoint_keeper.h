@@ -1,0 +1,57 @@
+// When the state of a run is saved, and where it is found again: the trainer's side of checkpoints/.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "checkpoints/checkpoint_directory.h"
+#include "checkpoints/checkpoint_writer.h"
+#include "configs/interval.h"
+#include "configs/run_config.h"
+#include "parallel/communicator.h"
+#include "trainer/run_parts.h"
+#include "trainer/trainer.h"
+#include "trainer/training_state.h"
+
+namespace athanor::trainer {
+
+class CheckpointKeeper {
+ public:
+  /// Rank 0 takes the directory's lock and clears what a dead program left there. Collective over `world`.
+  CheckpointKeeper(const configs::RunConfig& config, RunParts& parts, parallel::Communicator& world);
+
+  /// Restores the chosen checkpoint, if any, into the parts. Collective. MissingInputError when a path that was asked for
+  /// is not there.
+  RunCounters resume(const ResumeChoice& choice);
+
+  /// Whether a save is due after this step, by steps or by rank 0's clock.
+  bool is_due(int64_t step) const;
+  bool is_writing() const { return !writer_->is_idle(); }
+  /// Logs the error of a save that failed since the last call; true when there was one. Training goes on.
+  bool report_failure();
+  /// Copies the state and starts writing it. Every rank calls it for the same steps. Seconds that the copy took.
+  double save(const RunCounters& counters);
+  /// Saves unless this step is saved already, and returns when it is on disk. Throws IoError when it cannot be.
+  void save_and_wait(const RunCounters& counters);
+  void wait() { writer_->wait(); }
+
+  int64_t last_saved_step() const { return last_saved_step_; }
+  std::string path_of(int64_t step) const;
+
+ private:
+  std::optional<std::string> find(const ResumeChoice& choice) const;
+
+  std::string directory_, config_yaml_;
+  configs::Interval every_;
+  RunParts& parts_;
+  TrainingState state_;
+  parallel::Communicator& world_;
+  std::unique_ptr<checkpoints::DirectoryLock> lock_;
+  std::unique_ptr<checkpoints::CheckpointWriter> writer_;
+  checkpoints::WriterOptions writer_options_;
+  int64_t last_saved_step_ = -1;
+  double last_save_time_ = 0;
+};
+
+}  // namespace athanor::trainer

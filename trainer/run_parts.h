@@ -1,0 +1,47 @@
+// Everything a training run is made of, built from its configuration, one function per part.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "configs/run_config.h"
+#include "data/loader/token_dataset.h"
+#include "model/blocks.h"
+#include "optim/adamw_optimizer.h"
+#include "optim/schedule.h"
+#include "parallel/mesh.h"
+#include "parallel/mesh_communicators.h"
+#include "parallel/session.h"
+#include "trainer/executor.h"
+#include "trainer/parameter_store.h"
+#include "trainer/train_step.h"
+#include "trainer/training_state.h"
+#include "trainer/validator.h"
+
+namespace athanor::trainer {
+
+struct RunParts {
+  std::unique_ptr<parallel::Mesh> mesh;
+  std::unique_ptr<parallel::MeshCommunicators> axes;
+  std::shared_ptr<const data::TokenDataset> train_data, validation_data;  ///< the second may be null
+  std::unique_ptr<model::Model> model;
+  std::unique_ptr<ParameterStore> store;
+  std::unique_ptr<optim::AdamWOptimizer> optimizer;
+  std::unique_ptr<optim::Schedule> schedule;
+  std::unique_ptr<Executor> executor;
+  std::unique_ptr<TrainStep> step;
+  std::unique_ptr<Validator> validator;  ///< null without validation data
+  RunIdentity identity;
+  int64_t total_steps = 0;
+
+  parallel::Communicator& data_axis() { return (*axes)[parallel::Axis::kReplica]; }
+};
+
+/// Weights are initialised, or loaded from `model.from`; a checkpoint is restored later. Collective over the session.
+RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& session);
+
+/// Steps until the configured end: max_steps, max_tokens or max_epochs, whichever comes first.
+int64_t total_steps(const configs::TrainingConfig& training, int64_t sequence_length, uint64_t sequences_per_epoch);
+
+}  // namespace athanor::trainer

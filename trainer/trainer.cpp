@@ -1,0 +1,229 @@
+#include "trainer/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+#include "configs/load.h"
+#include "core/error.h"
+#include "core/file_system.h"
+#include "core/log.h"
+#include "data/loader/batch_stream.h"
+#include "kernels/ops.h"
+#include "observe/metrics_writer.h"
+#include "observe/progress.h"
+#include "observe/prometheus_exporter.h"
+#include "observe/tensorboard_writer.h"
+#include "trainer/agreement.h"
+#include "trainer/batches.h"
+#include "trainer/checkpoint_keeper.h"
+#include "trainer/run_parts.h"
+#include "trainer/step_totals.h"
+
+namespace athanor::trainer {
+namespace {
+
+double unix_time() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// The run's directory: resolved configuration and tokenizer, so that the run explains itself.
+void write_run_files(const configs::RunConfig& config) {
+  auto& fs = core::posix_file_system();
+  fs.create_directories(config.run_dir());
+  core::write_file_atomically(fs, config.run_dir() + "/config.yaml", configs::to_yaml(config));
+  if (!config.data.tokenizer.empty())
+    core::write_file_atomically(fs, config.run_dir() + "/tokenizer.json",
+                                core::read_text_file(fs, config.data.tokenizer, uint64_t{256} << 20));
+}
+
+// Observers live on rank 0; on the others the list is empty.
+observe::ObserverList make_observers(const TrainerOptions& options, const RunParts& parts, int rank) {
+  observe::ObserverList observers;
+  if (rank != 0) return observers;
+  const configs::RunConfig& config = options.config;
+  auto& fs = core::posix_file_system();
+  const std::string dir = config.run_dir();
+  observers.add(std::make_unique<observe::MetricsWriter>(fs, dir + "/metrics.jsonl"));
+  if (config.metrics.tensorboard)
+    observers.add(std::make_unique<observe::TensorboardWriter>(fs, dir + "/tensorboard", unix_time()));
+  if (config.metrics.prometheus_port)
+    observers.add(std::make_unique<observe::PrometheusExporter>(static_cast<int>(config.metrics.prometheus_port), config.run.name));
+  const observe::ProgressOptions progress{.total_steps = static_cast<uint64_t>(parts.total_steps),
+                                          .every = static_cast<uint64_t>(config.metrics.every),
+                                          .is_terminal = options.is_terminal};
+  observers.add(std::make_unique<observe::ProgressLine>(progress, observe::console_writer(stdout)));
+  return observers;
+}
+
+// FLOP/s of all ranks together, measured while all of them measure: they share the machine's cores.
+double measure_peak(const configs::RunConfig& config, parallel::Communicator& world) {
+  const auto dtype = config.training.precision == "fp32" ? at::kFloat : at::kBFloat16;
+  return sum_by_micro_batch({kernels::measure_peak_flops(dtype)}, world);
+}
+
+class Run {
+ public:
+  Run(const TrainerOptions& options, parallel::Session& session)
+      : options_(options), config_(options.config), session_(session), parts_(build_run_parts(config_, session)),
+        keeper_(config_, parts_, session.world()), observers_(make_observers(options, parts_, session.rank())) {
+    counters_ = keeper_.resume(options.resume);
+    observers_.on_resume(static_cast<uint64_t>(counters_.step));
+    peak_flops_ = measure_peak(config_, session.world());
+    flops_per_token_ = model::training_flops_per_token(parts_.model->spec, config_.data.sequence_length);
+    log_start();
+  }
+
+  Outcome loop() {
+    data::BatchStream stream(parts_.train_data, plan(), {.num_batches = static_cast<int>(config_.data.prefetch)});
+    const int64_t first_step = counters_.step;
+    while (counters_.step < parts_.total_steps) {
+      take_step(stream);
+      if (is_out_of_patience()) break;
+      const Observation seen = observe_together();
+      if (seen.stop_requested) return end(Outcome::kStopRequested);
+      if (config_.training.stop_after_steps && counters_.step - first_step >= config_.training.stop_after_steps)
+        return end(Outcome::kStartLimit);
+      if (seen.save_is_due && !seen.writer_is_busy) save();
+    }
+    return end(Outcome::kFinished);
+  }
+
+ private:
+  data::BatchPlan plan() {
+    return {.first_sample = static_cast<uint64_t>(counters_.consumed_samples),
+            .global_batch_size = static_cast<uint64_t>(config_.training.global_batch_size),
+            .micro_batch_size = static_cast<uint64_t>(config_.training.micro_batch_size),
+            .data_rank = static_cast<uint64_t>(parts_.data_axis().rank()),
+            .data_size = static_cast<uint64_t>(parts_.data_axis().size())};
+  }
+
+  void log_start() {
+    const auto counts = model::count_parameters(parts_.model->spec);
+    core::log::info("{}: {} parameters ({} active), {} ranks, ZeRO {}, {} kernel {}, {} steps", config_.run.name, counts.total,
+                    counts.active, session_.size(), config_.parallel.zero, config_.training.precision,
+                    kernels::product_kernel_name(config_.training.precision == "fp32" ? at::kFloat : at::kBFloat16),
+                    parts_.total_steps);
+  }
+
+  void take_step(data::BatchStream& stream) {
+    const auto start = std::chrono::steady_clock::now();
+    std::vector<model::MicroBatch> micro_batches;
+    for (uint64_t i = 0; i < plan().micro_batches_per_step(); ++i) {
+      const auto batch = stream.next();
+      ATHANOR_CHECK(batch.has_value(), "the training data ended at step {}", counters_.step);
+      micro_batches.push_back(to_micro_batch(*batch, parts_.model->spec));
+    }
+    const StepResult result = parts_.step->run(counters_.step + 1, micro_batches);
+    count(result);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    validate_if_due();
+    report(result, seconds.count());
+    stop_if_hopeless(result);
+  }
+
+  void count(const StepResult& result) {
+    counters_.step = result.step;
+    counters_.consumed_samples += config_.training.global_batch_size;
+    counters_.consumed_tokens += result.num_tokens;
+    counters_.optimizer_steps = parts_.optimizer->num_steps();
+    counters_.skipped_in_a_row = result.is_skipped ? counters_.skipped_in_a_row + 1 : 0;
+  }
+
+  void report(const StepResult& result, double seconds) {
+    observe::StepRecord record{.step = static_cast<uint64_t>(result.step),
+                               .loss = result.loss,
+                               .grad_norm = result.grad_norm,
+                               .learning_rate = result.learning_rate,
+                               .tokens = static_cast<uint64_t>(counters_.consumed_tokens),
+                               .tokens_per_second = static_cast<double>(result.num_tokens) / seconds,
+                               .step_seconds = seconds,
+                               .time = unix_time()};
+    record.mfu = record.tokens_per_second * flops_per_token_ / peak_flops_;
+    if (!result.expert_tokens.empty())
+      record.extra.emplace_back("expert_load_max_over_mean", expert_load_max_over_mean(result.expert_tokens));
+    for (size_t depth = 0; depth < result.mtp_losses.size(); ++depth)
+      record.extra.emplace_back("mtp_loss_" + std::to_string(depth + 1), result.mtp_losses[depth]);
+    if (result.balance_loss != 0) record.extra.emplace_back("balance_loss", result.balance_loss);
+    if (result.is_skipped) record.extra.emplace_back("skipped", 1.0);
+    observers_.on_step(record);
+    if (result.is_skipped)
+      core::log::warning("step {}: loss {} and gradient norm {}: not finite, nothing was updated", result.step, result.loss,
+                         result.grad_norm);
+  }
+
+  void stop_if_hopeless(const StepResult& result) {
+    if (counters_.skipped_in_a_row < config_.training.max_skipped_steps) return;
+    throw core::PolicyStop("{} steps in a row were not finite (training.max_skipped_steps); the last checkpoint is of step {}. "
+                           "Lower optimizer.learning_rate or look at the data around sample {}",
+                           counters_.skipped_in_a_row, std::max<int64_t>(keeper_.last_saved_step(), 0),
+                           counters_.consumed_samples - config_.training.global_batch_size * (result.is_skipped ? 1 : 0));
+  }
+
+  void validate_if_due() {
+    if (!parts_.validator || !config_.training.validate_every || counters_.step % config_.training.validate_every) return;
+    const double loss = parts_.validator->loss();
+    const bool is_better = counters_.num_validations == 0 || loss < counters_.best_validation_loss;
+    if (is_better) counters_.best_validation_loss = loss;
+    counters_.validations_without_improvement = is_better ? 0 : counters_.validations_without_improvement + 1;
+    ++counters_.num_validations;
+    observers_.on_validation({.step = static_cast<uint64_t>(counters_.step), .loss = loss, .time = unix_time()});
+  }
+
+  bool is_out_of_patience() const {
+    const int64_t patience = config_.training.early_stop_patience;
+    if (!patience || counters_.validations_without_improvement < patience) return false;
+    core::log::info("step {}: no better validation loss than {} in {} validations: the run ends (training.early_stop_patience)",
+                    counters_.step, counters_.best_validation_loss, patience);
+    return true;
+  }
+
+  Observation observe_together() {
+    Observation mine{.stop_requested = options_.stop_signal && options_.stop_signal->load() != 0,
+                     .save_is_due = save_is_pending_ || keeper_.is_due(counters_.step),
+                     .writer_is_busy = keeper_.is_writing(),
+                     .writer_failed = keeper_.report_failure()};
+    const Observation seen = agree(mine, session_.world());
+    save_is_pending_ = seen.save_is_due && seen.writer_is_busy;
+    return seen;
+  }
+
+  void save() {
+    const double time = unix_time(), stall = keeper_.save(counters_);
+    observers_.on_checkpoint({.step = static_cast<uint64_t>(counters_.step),
+                              .time = time,
+                              .stall_seconds = stall,
+                              .path = keeper_.path_of(counters_.step)});
+  }
+
+  Outcome end(Outcome outcome) {
+    if (outcome == Outcome::kFinished && !config_.checkpoint.save_at_end) {
+      keeper_.wait();
+      return outcome;
+    }
+    keeper_.report_failure();
+    keeper_.save_and_wait(counters_);
+    session_.world().barrier();
+    return outcome;
+  }
+
+  const TrainerOptions& options_;
+  const configs::RunConfig& config_;
+  parallel::Session& session_;
+  RunParts parts_;
+  CheckpointKeeper keeper_;
+  observe::ObserverList observers_;
+  RunCounters counters_;
+  double peak_flops_ = 0, flops_per_token_ = 0;
+  bool save_is_pending_ = false;
+};
+
+}  // namespace
+
+Outcome train(const TrainerOptions& options, parallel::Session& session) {
+  if (session.rank() == 0) write_run_files(options.config);
+  session.world().barrier();
+  return Run(options, session).loop();
+}
+
+}  // namespace athanor::trainer
