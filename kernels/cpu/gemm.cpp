@@ -9,15 +9,7 @@ namespace athanor::kernels::cpu {
 namespace {
 
 const GemmTable& table() {
-  switch (processor_isa()) {
-    case Isa::kAvx512:
-      return avx512::kGemmTable;
-    case Isa::kAvx2:
-      return avx2::kGemmTable;
-    case Isa::kPortable:
-      break;
-  }
-  return portable::kGemmTable;
+  return table_for_processor(portable::kGemmTable, avx2::kGemmTable, avx512::kGemmTable);
 }
 
 /// Columns of panel `first / 16` that exist.
@@ -73,7 +65,7 @@ void gemm(const GemmArgs<Bf16, Bf16>& args) {
 }
 
 const char* gemm_kernel_name() {
-  return table().name;
+  return isa_name(processor_isa());
 }
 
 }  // namespace athanor::kernels::cpu

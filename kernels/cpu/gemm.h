@@ -16,6 +16,9 @@ namespace athanor::kernels::cpu {
 
 constexpr int64_t kPanelColumns = 16;
 
+/// The product walks K in blocks of this depth: a caller that packs B piecewise should use the same.
+constexpr int64_t kGemmDepthBlock = 256;
+
 /// Elements that a packed operand takes: whole panels.
 constexpr int64_t packed_size(int64_t num_columns, int64_t depth) {
   return (num_columns + kPanelColumns - 1) / kPanelColumns * kPanelColumns * depth;

@@ -15,8 +15,8 @@ constexpr int kTileRows = 14, kTilePanels = 2;
 #else
 constexpr int kTileRows = 6, kTilePanels = 1;
 #endif
-constexpr int64_t kDepthBlock = 256;
-constexpr int64_t kRowBlock = 168;  // a multiple of both tile heights
+constexpr int64_t kDepthBlock = kGemmDepthBlock;
+constexpr int64_t kRowBlock = 252;  // a multiple of both tile heights
 static_assert(kRowBlock % kTileRows == 0);
 
 // How the copied block of A lies: rows of kDepthBlock values, or (A given transposed) tiles of
@@ -213,14 +213,7 @@ void run_gemm(const GemmArgs<A, B>& args) {
 }  // namespace
 
 extern const GemmTable kGemmTable;
-#if defined(__AVX512F__)
-#define ATHANOR_ISA_NAME "avx512"
-#elif defined(__AVX2__)
-#define ATHANOR_ISA_NAME "avx2"
-#else
-#define ATHANOR_ISA_NAME "portable"
-#endif
-const GemmTable kGemmTable{ATHANOR_ISA_NAME, run_gemm<float, float>, run_gemm<float, Bf16>,
-                           run_gemm<Bf16, float>, run_gemm<Bf16, Bf16>};
+const GemmTable kGemmTable{run_gemm<float, float>, run_gemm<float, Bf16>, run_gemm<Bf16, float>,
+                           run_gemm<Bf16, Bf16>};
 
 }  // namespace athanor::kernels::cpu::ATHANOR_ISA

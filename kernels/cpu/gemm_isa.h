@@ -6,7 +6,6 @@
 namespace athanor::kernels::cpu {
 
 struct GemmTable {
-  const char* name;
   void (*f32_f32)(const GemmArgs<float, float>&);
   void (*f32_bf16)(const GemmArgs<float, Bf16>&);
   void (*bf16_f32)(const GemmArgs<Bf16, float>&);

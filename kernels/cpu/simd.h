@@ -88,6 +88,20 @@ ATHANOR_INLINE void store(Bf16* p, F32x16 a) {
   rounded = _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(rounded));
 }
+/// a and b hold 32 consecutive values: their even-numbered ones, then their odd-numbered ones.
+ATHANOR_INLINE void deinterleave(F32x16& a, F32x16& b) {
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512 first = _mm512_permutex2var_ps(a.v, even, b.v);
+  b.v = _mm512_permutex2var_ps(a.v, _mm512_add_epi32(even, _mm512_set1_epi32(1)), b.v);
+  a.v = first;
+}
+/// The way back: a0 b0 a1 b1 ... in 32 consecutive values.
+ATHANOR_INLINE void interleave(F32x16& a, F32x16& b) {
+  const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const __m512 first = _mm512_permutex2var_ps(a.v, low, b.v);
+  b.v = _mm512_permutex2var_ps(a.v, _mm512_add_epi32(low, _mm512_set1_epi32(8)), b.v);
+  a.v = first;
+}
 
 #elif defined(__AVX2__)
 
@@ -157,6 +171,26 @@ ATHANOR_INLINE void store(Bf16* p, F32x16 a) {
   const __m256i packed = _mm256_packus_epi32(narrow_8(a.lo), narrow_8(a.hi));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
 }
+ATHANOR_INLINE __m256 every_second(__m256 a, __m256 b, bool odd) {
+  const __m256 mixed = odd ? _mm256_shuffle_ps(a, b, 0xdd) : _mm256_shuffle_ps(a, b, 0x88);
+  return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(mixed), 0xd8));
+}
+/// a and b hold 32 consecutive values: their even-numbered ones, then their odd-numbered ones.
+ATHANOR_INLINE void deinterleave(F32x16& a, F32x16& b) {
+  const F32x16 even = {every_second(a.lo, a.hi, false), every_second(b.lo, b.hi, false)};
+  b = {every_second(a.lo, a.hi, true), every_second(b.lo, b.hi, true)};
+  a = even;
+}
+ATHANOR_INLINE F32x16 zip_8(__m256 a, __m256 b) {
+  const __m256 low = _mm256_unpacklo_ps(a, b), high = _mm256_unpackhi_ps(a, b);
+  return {_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31)};
+}
+/// The way back: a0 b0 a1 b1 ... in 32 consecutive values.
+ATHANOR_INLINE void interleave(F32x16& a, F32x16& b) {
+  const F32x16 first = zip_8(a.lo, b.lo);
+  b = zip_8(a.hi, b.hi);
+  a = first;
+}
 
 #else
 
@@ -207,7 +241,8 @@ ATHANOR_INLINE F32x16 fma(F32x16 a, F32x16 b, F32x16 c) {
 /// 2^n for whole n in [-126, 127].
 ATHANOR_INLINE F32x16 exp2_whole(F32x16 n) {
   return lanewise([&](int i) {
-    const uint32_t bits = static_cast<uint32_t>(static_cast<int32_t>(n.v[i]) + 127) << 23;
+    const int32_t whole = n.v[i] == n.v[i] ? static_cast<int32_t>(n.v[i]) : 0;  // NaN: any power will do
+    const uint32_t bits = static_cast<uint32_t>(whole + 127) << 23;
     float power;
     memcpy(&power, &bits, sizeof(power));
     return power;
@@ -229,6 +264,20 @@ ATHANOR_INLINE void store(Bf16* p, F32x16 a) {
     p[i].bits = is_nan ? 0x7fc0 : static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
   }
 }
+/// a and b hold 32 consecutive values: their even-numbered ones, then their odd-numbered ones.
+ATHANOR_INLINE void deinterleave(F32x16& a, F32x16& b) {
+  float all[2 * kLanes];
+  store(all, a);
+  store(all + kLanes, b);
+  a = lanewise([&](int i) { return all[2 * i]; });
+  b = lanewise([&](int i) { return all[2 * i + 1]; });
+}
+/// The way back: a0 b0 a1 b1 ... in 32 consecutive values.
+ATHANOR_INLINE void interleave(F32x16& a, F32x16& b) {
+  const F32x16 first = lanewise([&](int i) { return i % 2 ? b.v[i / 2] : a.v[i / 2]; });
+  b = lanewise([&](int i) { return i % 2 ? b.v[8 + i / 2] : a.v[8 + i / 2]; });
+  a = first;
+}
 
 #endif
 
@@ -248,6 +297,19 @@ ATHANOR_INLINE void store_first(T* p, F32x16 a, int64_t count) {
   T lanes[kLanes];
   store(lanes, a);
   memcpy(p, lanes, static_cast<size_t>(count) * sizeof(T));
+}
+
+/// What is left of a row, up to one vector of it: the loops over rows of any length.
+template <typename T>
+ATHANOR_INLINE F32x16 load_upto(const T* p, int64_t left) {
+  return left >= kLanes ? load(p) : load_first(p, left);
+}
+template <typename T>
+ATHANOR_INLINE void store_upto(T* p, F32x16 a, int64_t left) {
+  if (left >= kLanes)
+    store(p, a);
+  else
+    store_first(p, a, left);
 }
 
 /// The sum of all lanes in one fixed tree: lanes 8 apart first, then 4, 2, 1.
