@@ -13,6 +13,9 @@ endfunction()
 # One precompiled header for every target that uses LibTorch: built once, reused. Code compiles without it too.
 function(athanor_use_torch target)
   get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")  # the precompiled header must have been made with the same code model
+    target_compile_options(${target} PRIVATE -fPIC)
+  endif()
   target_link_libraries(${target} PUBLIC athanor_torch)
   if(NOT TARGET athanor_pch)
     file(WRITE ${PROJECT_BINARY_DIR}/pch/pch.cpp "// carries the precompiled header\n")
