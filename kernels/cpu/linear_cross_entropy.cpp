@@ -24,14 +24,13 @@ constexpr int64_t kMaxTokensPerBlock = 512, kTokenMultiple = 16;
 constexpr int64_t kMaxLogitsPerBlock = int64_t{16} << 20;
 constexpr int64_t kMaxPackedElements = int64_t{64} << 20;
 
-struct RowLoss {
-  float lse, loss;
-};
+float log_sum_of(const RunningLogSumExp& running) {
+  return std::log(log_sum_exp_table().sum(running));
+}
 
-// (largest - logit) first: with large logits, log(sum) would drown in `largest`.
-RowLoss loss_of(const RunningLogSumExp& running, float logit_of_label) {
-  const float log_sum = std::log(log_sum_exp_table().sum(running));
-  return {running.largest + log_sum, (running.largest - logit_of_label) + log_sum};
+// The difference first: with large logits, the logarithm would drown in `largest`.
+float loss_of(const RunningLogSumExp& running, float logit_of_label) {
+  return (running.largest - logit_of_label) + log_sum_of(running);
 }
 
 void update_whole_row(RunningLogSumExp& running, const float* logits, int64_t vocabulary) {
@@ -107,13 +106,13 @@ void losses_and_dlogits(float* loss, const at::Tensor& dlogits, const at::Tensor
     T* gradient = mutable_data<T>(dlogits) + row * vocabulary;
     RunningLogSumExp running;
     update_whole_row(running, values, vocabulary);
-    const RowLoss result = loss_of(running, values[labels[row]]);
-    loss[row] = result.loss;
+    loss[row] = loss_of(running, values[labels[row]]);
     if (token_weight[row] == 0.0f)
       std::fill_n(gradient, vocabulary, T{});
     else
-      loss_gradient_table<T>().softmax_gradient(gradient, values, vocabulary, labels[row], result.lse,
-                                                token_weight[row]);
+      loss_gradient_table<T>().softmax_gradient(
+          gradient, values, vocabulary,
+          {labels[row], running.largest, log_sum_exp_table().sum(running), token_weight[row]});
   });
 }
 
@@ -122,6 +121,7 @@ void losses_and_dlogits(float* loss, const at::Tensor& dlogits, const at::Tensor
 void linear_cross_entropy(const at::Tensor& loss_T, const at::Tensor& lse_T, const at::Tensor& x_TD,
                           const at::Tensor& w_VD, const at::Tensor& labels_T) {
   const int64_t num_tokens = x_TD.size(0), vocabulary = w_VD.size(0);
+  if (num_tokens == 0) return;
   const int64_t block_columns = std::min(kVocabularyBlock, vocabulary);
   const int64_t block_tokens = tokens_per_block(num_tokens, block_columns);
   const at::Tensor buffer = at::empty({block_tokens * block_columns}, at::kFloat);
@@ -140,18 +140,20 @@ void linear_cross_entropy(const at::Tensor& loss_T, const at::Tensor& lse_T, con
     }
   }
   for (int64_t t = 0; t < num_tokens; ++t) {
-    const RowLoss result =
-        loss_of(states.running[static_cast<size_t>(t)], states.logit_of_label[static_cast<size_t>(t)]);
-    mutable_data<float>(loss_T)[t] = result.loss;
-    if (lse_T.defined()) mutable_data<float>(lse_T)[t] = result.lse;
+    const RunningLogSumExp& running = states.running[static_cast<size_t>(t)];
+    mutable_data<float>(loss_T)[t] = loss_of(running, states.logit_of_label[static_cast<size_t>(t)]);
+    if (lse_T.defined()) mutable_data<float>(lse_T)[t] = running.largest + log_sum_of(running);
   }
 }
 
 void linear_cross_entropy_with_gradient(const LossGradientArgs& args) {
   const int64_t num_tokens = args.x_TD.size(0), vocabulary = args.w_VD.size(0);
+  if (num_tokens == 0) {
+    if (args.dw_VD.defined() && !args.accumulate_dw) args.dw_VD.zero_();
+    return;
+  }
   const int64_t block_tokens = tokens_per_block(num_tokens, vocabulary);
-  const int64_t num_token_blocks = num_blocks(num_tokens, std::max<int64_t>(block_tokens, 1));
-  if (num_tokens == 0 && args.dw_VD.defined() && !args.accumulate_dw) args.dw_VD.zero_();
+  const int64_t num_token_blocks = num_blocks(num_tokens, block_tokens);
   const RightMatrix w_forward(args.w_VD, true, num_token_blocks),
       w_backward(args.w_VD, false, num_token_blocks);
   const at::Tensor logits_buffer = at::empty({block_tokens, vocabulary}, at::kFloat);

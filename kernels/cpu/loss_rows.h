@@ -21,12 +21,18 @@ struct LogSumExpTable {
   float (*sum)(const RunningLogSumExp& running);
 };
 
+/// What is known of a row once all its logits were seen. Its log-sum-exp would carry a rounding error that
+/// grows with the logits; the two parts of it do not.
+struct SoftmaxGradient {
+  int64_t label;
+  float largest, sum, weight;
+};
+
 /// T: float or Bf16.
 template <typename T>
 struct LossGradientTable {
-  /// dlogits[v] = (exp(logits[v] - lse) - (v == label)) * weight. May be done in place.
-  void (*softmax_gradient)(T* dlogits, const float* logits, int64_t count, int64_t label, float lse,
-                           float weight);
+  /// dlogits[v] = (exp(logits[v] - largest) / sum - (v == label)) * weight. May be done in place.
+  void (*softmax_gradient)(T* dlogits, const float* logits, int64_t count, const SoftmaxGradient& at);
 };
 
 /// The tables of this processor.

@@ -41,17 +41,15 @@ float run_sum(const RunningLogSumExp& running) {
 }
 
 template <typename T>
-void run_softmax_gradient(T* dlogits, const float* logits, int64_t count, int64_t label, float lse,
-                          float weight) {
-  const F32x16 reference = set1(lse), scale = set1(weight);
-  const auto probability = [&](F32x16 values) { return exp_flushed(sub(values, reference)); };
+void run_softmax_gradient(T* dlogits, const float* logits, int64_t count, const SoftmaxGradient& at) {
+  const F32x16 reference = set1(at.largest), factor = set1(at.weight / at.sum);
+  const auto gradient = [&](F32x16 values) { return mul(exp_flushed(sub(values, reference)), factor); };
   // Taken first: dlogits may be the same memory as logits.
-  const F32x16 at_label = mul(sub(probability(set1(logits[label])), set1(1.0f)), scale);
+  const F32x16 at_label = sub(gradient(set1(logits[at.label])), set1(at.weight));
   int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) store(dlogits + i, mul(probability(load(logits + i)), scale));
-  if (i < count)
-    store_first(dlogits + i, mul(probability(load_first(logits + i, count - i)), scale), count - i);
-  store_first(dlogits + label, at_label, 1);
+  for (; i + kLanes <= count; i += kLanes) store(dlogits + i, gradient(load(logits + i)));
+  if (i < count) store_first(dlogits + i, gradient(load_first(logits + i, count - i)), count - i);
+  store_first(dlogits + at.label, at_label, 1);
 }
 
 }  // namespace

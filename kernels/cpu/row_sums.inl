@@ -53,8 +53,7 @@ float run_scale_and_dot(T* scaled, const T* x, const T* y, float weight, int64_t
 }  // namespace
 
 extern const RowSumTable<float> kRowSumsF32;
-const RowSumTable<float> kRowSumsF32{run_sum_chosen_rows<float>, run_scale_and_dot<float>,
-                                     run_add_row<float>};
+const RowSumTable<float> kRowSumsF32{run_sum_chosen_rows<float>, run_scale_and_dot<float>};
 extern const RowSumTable<Bf16> kRowSumsBf16;
 const RowSumTable<Bf16> kRowSumsBf16{run_sum_chosen_rows<Bf16>, run_scale_and_dot<Bf16>};
 
