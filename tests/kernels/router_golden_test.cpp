@@ -20,7 +20,9 @@ using nlohmann::json;
 
 fs::path reference_dir() {
   const char* chosen = std::getenv("ATHANOR_REFERENCE_DIR");
-  return chosen ? fs::path(chosen) : fs::path(ATHANOR_SOURCE_DIR) / "tests" / "reference";
+  if (chosen) return chosen;
+  const fs::path source(ATHANOR_SOURCE_DIR), copied = source / "tests" / "reference";
+  return fs::exists(copied) ? copied : source / ".." / "shared" / "reference" / "fixtures";
 }
 
 json read_json(const fs::path& path) {
