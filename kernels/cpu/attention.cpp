@@ -8,8 +8,8 @@
 
 #include "core/parallel_for.h"
 #include "kernels/cpu/attention_heads.h"
+#include "kernels/cpu/float_buffer.h"
 #include "kernels/cpu/gemm.h"
-#include "kernels/cpu/scratch.h"
 
 namespace athanor::kernels::cpu {
 namespace {
@@ -135,7 +135,7 @@ class PieceRunner {
   int64_t group_, num_rows_;
   RowMap map_;
   int64_t output_stride_;
-  ScratchFloats queries_, outputs_, largest_, lane_sums_, scores_, packed_keys_, packed_values_;
+  FloatBuffer queries_, outputs_, largest_, lane_sums_, scores_, packed_keys_, packed_values_;
 };
 
 // Longest pieces first, so that the threads end together.

@@ -11,8 +11,8 @@
 #include "core/parallel_for.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/attention_heads.h"
+#include "kernels/cpu/float_buffer.h"
 #include "kernels/cpu/gemm.h"
-#include "kernels/cpu/scratch.h"
 
 namespace athanor::kernels::cpu {
 namespace {
@@ -66,7 +66,7 @@ class KeyBlock {
 
  public:
   int64_t start = 0, num_keys = 0;
-  ScratchFloats keys_as_columns, keys_as_depth, values_as_columns;
+  FloatBuffer keys_as_columns, keys_as_depth, values_as_columns;
 };
 
 /// Some query rows with all that belongs to them, widened; and packed for the products with them on the
@@ -106,7 +106,7 @@ class QueryTile {
   int64_t num_rows = 0;
   int64_t position[kRowsPerTile];
   float lse[kRowsPerTile], delta[kRowsPerTile];
-  ScratchFloats q, d_o, q_as_depth, d_o_as_depth;
+  FloatBuffer q, d_o, q_as_depth, d_o_as_depth;
 };
 
 /// The gradients of one (document, key/value head), in whole or in part.
@@ -127,7 +127,7 @@ class HeadGradients {
         dv_(kKeysPerBlock * shape.v_stride()) {}
 
   void all() {
-    const ScratchFloats dq(num_rows_ * shape_.qk_stride());
+    const FloatBuffer dq(num_rows_ * shape_.qk_stride());
     std::fill_n(dq.data(), num_rows_ * shape_.qk_stride(), 0.0f);
     for (int64_t start = 0; start < document_.num_tokens; start += kKeysPerBlock)
       keys_and_values(start, dq.data());
@@ -153,7 +153,7 @@ class HeadGradients {
 
   /// dq of one tile of rows.
   void queries(int64_t first) {
-    const ScratchFloats dq(kRowsPerTile * shape_.qk_stride());
+    const FloatBuffer dq(kRowsPerTile * shape_.qk_stride());
     std::fill_n(dq.data(), kRowsPerTile * shape_.qk_stride(), 0.0f);
     tile_.load(document_, map_, first);
     const int64_t last_position = tile_.position[tile_.num_rows - 1];
@@ -185,8 +185,8 @@ class HeadGradients {
     return num_keys;
   }
 
-  void multiply_by_columns(const ScratchFloats& rows, int64_t depth, const ScratchFloats& columns,
-                           int64_t num_keys, const ScratchFloats& out) const {
+  void multiply_by_columns(const FloatBuffer& rows, int64_t depth, const FloatBuffer& columns,
+                           int64_t num_keys, const FloatBuffer& out) const {
     gemm(GemmArgs<float, float>{.num_rows = tile_.num_rows,
                                 .num_columns = padded_to_lanes(num_keys),
                                 .depth = depth,
@@ -201,8 +201,8 @@ class HeadGradients {
   void add_dk(int64_t num_keys) { add_to_keys(dk_, shape_.qk_stride(), ds_, tile_.q_as_depth, num_keys); }
 
   /// sums[key] += sum over the tile's rows of by_key[row][key] * rows[row].
-  void add_to_keys(const ScratchFloats& sums, int64_t stride, const ScratchFloats& by_key,
-                   const ScratchFloats& rows, int64_t num_keys) const {
+  void add_to_keys(const FloatBuffer& sums, int64_t stride, const FloatBuffer& by_key,
+                   const FloatBuffer& rows, int64_t num_keys) const {
     gemm(GemmArgs<float, float>{.num_rows = num_keys,
                                 .num_columns = stride,
                                 .depth = tile_.num_rows,
@@ -249,12 +249,12 @@ class HeadGradients {
   int64_t num_rows_;
   KeyBlock<T> keys_;
   QueryTile<T> tile_;
-  ScratchFloats p_, ds_, dk_, dv_;
+  FloatBuffer p_, ds_, dk_, dv_;
 };
 
 /// delta[t, h] = do · o.
 template <typename T>
-void compute_delta(const ScratchFloats& delta, const AttentionBackwardArgs& args) {
+void compute_delta(const FloatBuffer& delta, const AttentionBackwardArgs& args) {
   const int64_t num_heads = args.q_THQ.size(1), v_size = args.o_THW.size(2),
                 count = args.q_THQ.size(0) * num_heads;
   const auto d_o = const_heads_of<T>(args.do_THW), o = const_heads_of<T>(args.o_THW);
@@ -354,7 +354,7 @@ void attention_backward_as(const AttentionBackwardArgs& args) {
                     args.v_TGW.size(2),
                     static_cast<float>(args.options.softmax_scale),
                     {args.options.sliding_window}};
-  const ScratchFloats delta(args.q_THQ.size(0) * shape.num_heads);
+  const FloatBuffer delta(args.q_THQ.size(0) * shape.num_heads);
   compute_delta<T>(delta, args);
   const auto documents = documents_of<T>(args, delta.data());
   if (heads_suffice(shape, documents))

@@ -1,7 +1,7 @@
 // Softmax of a tile of attention scores, and the packing of rows, compiled once per instruction set.
 #include "kernels/cpu/attention_tile.h"
 #include "kernels/cpu/simd.h"
-#include "kernels/cpu/simd_exp.h"
+#include "kernels/cpu/simd_math.h"
 
 namespace athanor::kernels::cpu::ATHANOR_ISA {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "core/parallel_for.h"
-#include "kernels/cpu/row_sums.h"
+#include "kernels/cpu/row_ops.h"
 
 namespace athanor::kernels::cpu {
 namespace {
@@ -27,7 +27,7 @@ void add_rows(const at::Tensor& dw_VD, const at::Tensor& dy_TD, const at::Tensor
     const int64_t first = piece * kColumnsPerPiece;
     const int64_t size = std::min(kColumnsPerPiece, hidden - first);
     for (int64_t t = 0; t < num_tokens; ++t)
-      row_sum_table<T>().add_row(dw + ids[t] * hidden + first, dy + t * hidden + first, size);
+      row_table<T>().add_row(dw + ids[t] * hidden + first, dy + t * hidden + first, size);
   });
 }
 

@@ -1,7 +1,5 @@
 #include "kernels/cpu/gemm.h"
 
-#include <algorithm>
-
 #include "kernels/cpu/gemm_isa.h"
 #include "kernels/cpu/processor.h"
 
@@ -12,40 +10,24 @@ const GemmTable& table() {
   return table_for_processor(portable::kGemmTable, avx2::kGemmTable, avx512::kGemmTable);
 }
 
-/// Columns of panel `first / 16` that exist.
-int64_t width_of_panel(int64_t num_columns, int64_t first) {
-  return std::min(kPanelColumns, num_columns - first);
-}
-
 }  // namespace
 
-template <typename T>
-void pack_nk(T* packed, const T* b, int64_t row_stride, int64_t num_columns, int64_t depth) {
-  for (int64_t first = 0; first < num_columns; first += kPanelColumns, packed += kPanelColumns * depth) {
-    const int64_t width = width_of_panel(num_columns, first);
-    const T* from = b + first * row_stride;
-    for (int64_t k = 0; k < depth; ++k)
-      for (int64_t n = 0; n < kPanelColumns; ++n)
-        packed[k * kPanelColumns + n] = n < width ? from[n * row_stride + k] : T{};
-  }
+template <>
+void pack_nk(float* packed, const float* b, int64_t row_stride, int64_t num_columns, int64_t depth) {
+  table().pack_nk_f32(packed, b, row_stride, num_columns, depth);
 }
-
-template <typename T>
-void pack_kn(T* packed, const T* b, int64_t row_stride, int64_t num_columns, int64_t depth) {
-  for (int64_t first = 0; first < num_columns; first += kPanelColumns, packed += kPanelColumns * depth) {
-    const int64_t width = width_of_panel(num_columns, first);
-    for (int64_t k = 0; k < depth; ++k) {
-      T* to = packed + k * kPanelColumns;
-      std::copy_n(b + k * row_stride + first, width, to);
-      std::fill(to + width, to + kPanelColumns, T{});
-    }
-  }
+template <>
+void pack_nk(Bf16* packed, const Bf16* b, int64_t row_stride, int64_t num_columns, int64_t depth) {
+  table().pack_nk_bf16(packed, b, row_stride, num_columns, depth);
 }
-
-template void pack_nk(float*, const float*, int64_t, int64_t, int64_t);
-template void pack_nk(Bf16*, const Bf16*, int64_t, int64_t, int64_t);
-template void pack_kn(float*, const float*, int64_t, int64_t, int64_t);
-template void pack_kn(Bf16*, const Bf16*, int64_t, int64_t, int64_t);
+template <>
+void pack_kn(float* packed, const float* b, int64_t row_stride, int64_t num_columns, int64_t depth) {
+  table().pack_kn_f32(packed, b, row_stride, num_columns, depth);
+}
+template <>
+void pack_kn(Bf16* packed, const Bf16* b, int64_t row_stride, int64_t num_columns, int64_t depth) {
+  table().pack_kn_bf16(packed, b, row_stride, num_columns, depth);
+}
 
 template <>
 void gemm(const GemmArgs<float, float>& args) {

@@ -12,9 +12,13 @@ namespace {
 
 #if defined(__AVX512F__)
 constexpr int kTileRows = 14, kTilePanels = 2;
+constexpr int kPanelsForOneRow = 8, kPanelsForThreeRows = 4;
 #else
 constexpr int kTileRows = 6, kTilePanels = 1;
+constexpr int kPanelsForOneRow = 4, kPanelsForThreeRows = 2;
 #endif
+// Few rows have few sums; more panels side by side keep the multipliers busy while one chain waits for
+// itself.
 constexpr int64_t kDepthBlock = kGemmDepthBlock;
 constexpr int64_t kRowBlock = 252;  // a multiple of both tile heights
 static_assert(kRowBlock % kTileRows == 0);
@@ -73,6 +77,12 @@ void run_micro_kernel(const Tile<B>& t) {
     micro_kernel<ROWS, PANELS, L, false>(t.depth, t.a, t.b, t.panel_stride, t.c, t.c_stride);
 }
 
+/// The tallest tile that is this many panels wide.
+template <int PANELS>
+constexpr int kMaxRows = PANELS == kPanelsForOneRow      ? 1
+                         : PANELS == kPanelsForThreeRows ? 3
+                                                         : kTileRows;
+
 /// Turns the run-time height of a tile into the compile-time one.
 template <int ROWS, int PANELS, Layout L, typename B>
 void run_rows(int64_t num_rows, const Tile<B>& tile) {
@@ -86,8 +96,9 @@ void run_rows(int64_t num_rows, const Tile<B>& tile) {
 template <int PANELS, Layout L, typename B>
 void run_tile(int64_t num_rows, int64_t num_columns, const Tile<B>& tile) {
   constexpr int64_t kWidth = PANELS * kLanes;
-  if (num_columns >= kWidth) return run_rows<kTileRows, PANELS, L>(num_rows, tile);
-  alignas(64) float copy[kTileRows * kWidth];
+  constexpr int kHeight = kMaxRows<PANELS>;
+  if (num_columns >= kWidth) return run_rows<kHeight, PANELS, L>(num_rows, tile);
+  alignas(64) float copy[kHeight * kWidth];
   const size_t row_bytes = static_cast<size_t>(num_columns) * sizeof(float);
   Tile<B> inner = tile;
   inner.c = copy;
@@ -96,7 +107,7 @@ void run_tile(int64_t num_rows, int64_t num_columns, const Tile<B>& tile) {
     memset(copy + r * kWidth, 0, sizeof(float) * kWidth);
     memcpy(copy + r * kWidth, tile.c + r * tile.c_stride, row_bytes);
   }
-  run_rows<kTileRows, PANELS, L>(num_rows, inner);
+  run_rows<kHeight, PANELS, L>(num_rows, inner);
   for (int64_t r = 0; r < num_rows; ++r) memcpy(tile.c + r * tile.c_stride, copy + r * kWidth, row_bytes);
 }
 
@@ -152,7 +163,8 @@ void run_panels(int64_t num_rows, int64_t num_columns, const Tile<float>& top) {
 }
 template <int PANELS, Layout L>
 void run_panels(int64_t num_rows, int64_t num_columns, const Tile<Bf16>& top) {
-  if (num_rows <= kTileRows) return run_row_tiles<PANELS, L>(num_rows, num_columns, top);
+  if (PANELS > kTilePanels || num_rows <= kTileRows)
+    return run_row_tiles<PANELS, L>(num_rows, num_columns, top);
   alignas(64) float wide[PANELS * kDepthBlock * kLanes];
   for (int p = 0; p < PANELS; ++p)
     widen(wide + p * kDepthBlock * kLanes, top.b + p * top.panel_stride, top.depth * kLanes);
@@ -160,21 +172,25 @@ void run_panels(int64_t num_rows, int64_t num_columns, const Tile<Bf16>& top) {
   run_row_tiles<PANELS, L>(num_rows, num_columns, tile);
 }
 
+/// Groups of PANELS panels from `panel` on, as many as are whole; returns the first panel not done.
+template <int PANELS, Layout L, typename B>
+int64_t run_panel_groups(int64_t panel, int64_t num_rows, int64_t num_columns, const Tile<B>& top) {
+  Tile<B> tile = top;
+  for (; (panel + PANELS - 1) * kLanes < num_columns; panel += PANELS) {
+    tile.b = top.b + panel * top.panel_stride;
+    tile.c = top.c + panel * kLanes;
+    run_panels<PANELS, L>(num_rows, num_columns - panel * kLanes, tile);
+  }
+  return panel;
+}
+
 template <Layout L, typename B>
 void run_block(int64_t num_rows, int64_t num_columns, const Tile<B>& top) {
-  Tile<B> tile = top;
-  const int64_t num_panels = (num_columns + kLanes - 1) / kLanes;
   int64_t panel = 0;
-  for (; panel + kTilePanels <= num_panels; panel += kTilePanels) {
-    tile.b = top.b + panel * top.panel_stride;
-    tile.c = top.c + panel * kLanes;
-    run_panels<kTilePanels, L>(num_rows, num_columns - panel * kLanes, tile);
-  }
-  for (; panel < num_panels; ++panel) {
-    tile.b = top.b + panel * top.panel_stride;
-    tile.c = top.c + panel * kLanes;
-    run_panels<1, L>(num_rows, num_columns - panel * kLanes, tile);
-  }
+  if (num_rows == 1) panel = run_panel_groups<kPanelsForOneRow, L>(panel, num_rows, num_columns, top);
+  if (num_rows <= 3) panel = run_panel_groups<kPanelsForThreeRows, L>(panel, num_rows, num_columns, top);
+  if constexpr (kTilePanels > 1) panel = run_panel_groups<kTilePanels, L>(panel, num_rows, num_columns, top);
+  run_panel_groups<1, L>(panel, num_rows, num_columns, top);
 }
 
 void clear(float* c, int64_t c_stride, int64_t num_rows, int64_t num_columns) {
@@ -210,10 +226,96 @@ void run_gemm(const GemmArgs<A, B>& args) {
   }
 }
 
+// ---- packing
+// -------------------------------------------------------------------------------------------------
+
+#if defined(__AVX2__)
+/// to[k][n] = from[n][k], 8 x 8.
+ATHANOR_INLINE void transpose_8x8(float* to, const float* from, int64_t stride) {
+  __m256 a[8], b[8];
+  for (int i = 0; i < 8; ++i) a[i] = _mm256_loadu_ps(from + i * stride);
+  for (int i = 0; i < 8; i += 2) {
+    b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+    b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; ++j) {
+      a[i + 2 * j] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0x44);
+      a[i + 2 * j + 1] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0xee);
+    }
+  for (int i = 0; i < 4; ++i) {
+    _mm256_storeu_ps(to + i * kPanelColumns, _mm256_permute2f128_ps(a[i], a[i + 4], 0x20));
+    _mm256_storeu_ps(to + (i + 4) * kPanelColumns, _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));
+  }
+}
+ATHANOR_INLINE void transpose_8x8(Bf16* to, const Bf16* from, int64_t stride) {
+  __m128i a[8], b[8];
+  for (int i = 0; i < 8; ++i) a[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i * stride));
+  for (int i = 0; i < 4; ++i) {
+    b[2 * i] = _mm_unpacklo_epi16(a[2 * i], a[2 * i + 1]);
+    b[2 * i + 1] = _mm_unpackhi_epi16(a[2 * i], a[2 * i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; ++j) {
+      a[i + 2 * j] = _mm_unpacklo_epi32(b[i + j], b[i + j + 2]);
+      a[i + 2 * j + 1] = _mm_unpackhi_epi32(b[i + j], b[i + j + 2]);
+    }
+  for (int i = 0; i < 4; ++i) {
+    auto* place = reinterpret_cast<__m128i*>(to + 2 * i * kPanelColumns);
+    auto* next = reinterpret_cast<__m128i*>(to + (2 * i + 1) * kPanelColumns);
+    _mm_storeu_si128(place, _mm_unpacklo_epi64(a[i], a[i + 4]));
+    _mm_storeu_si128(next, _mm_unpackhi_epi64(a[i], a[i + 4]));
+  }
+}
+#else
+template <typename T>
+ATHANOR_INLINE void transpose_8x8(T* to, const T* from, int64_t stride) {
+  for (int k = 0; k < 8; ++k)
+    for (int n = 0; n < 8; ++n) to[k * kPanelColumns + n] = from[n * stride + k];
+}
+#endif
+
+/// Any depth and width of one panel, element by element; columns from `width` on are zero.
+template <typename T>
+void pack_panel_slowly(T* panel, const T* b, int64_t column_stride, int64_t depth_stride, int64_t width,
+                       int64_t depth) {
+  for (int64_t k = 0; k < depth; ++k)
+    for (int64_t n = 0; n < kPanelColumns; ++n)
+      panel[k * kPanelColumns + n] = n < width ? b[n * column_stride + k * depth_stride] : T{};
+}
+
+template <typename T>
+void pack_nk(T* packed, const T* b, int64_t stride, int64_t num_columns, int64_t depth) {
+  for (int64_t first = 0; first < num_columns; first += kPanelColumns, packed += kPanelColumns * depth) {
+    const T* from = b + first * stride;
+    const int64_t width = num_columns - first;
+    const int64_t fast_depth = width >= kPanelColumns ? depth / 8 * 8 : 0;
+    for (int64_t k = 0; k < fast_depth; k += 8) {
+      transpose_8x8(packed + k * kPanelColumns, from + k, stride);
+      transpose_8x8(packed + k * kPanelColumns + 8, from + 8 * stride + k, stride);
+    }
+    pack_panel_slowly(packed + fast_depth * kPanelColumns, from + fast_depth, stride, 1, width,
+                      depth - fast_depth);
+  }
+}
+
+template <typename T>
+void pack_kn(T* packed, const T* b, int64_t stride, int64_t num_columns, int64_t depth) {
+  for (int64_t first = 0; first < num_columns; first += kPanelColumns, packed += kPanelColumns * depth) {
+    const T* from = b + first;
+    if (num_columns - first < kPanelColumns) {
+      pack_panel_slowly(packed, from, 1, stride, num_columns - first, depth);
+      continue;
+    }
+    for (int64_t k = 0; k < depth; ++k)
+      memcpy(packed + k * kPanelColumns, from + k * stride, kPanelColumns * sizeof(T));
+  }
+}
+
 }  // namespace
 
-extern const GemmTable kGemmTable;
 const GemmTable kGemmTable{run_gemm<float, float>, run_gemm<float, Bf16>, run_gemm<Bf16, float>,
-                           run_gemm<Bf16, Bf16>};
+                           run_gemm<Bf16, Bf16>,   pack_nk<float>,        pack_nk<Bf16>,
+                           pack_kn<float>,         pack_kn<Bf16>};
 
 }  // namespace athanor::kernels::cpu::ATHANOR_ISA

@@ -10,6 +10,10 @@ struct GemmTable {
   void (*f32_bf16)(const GemmArgs<float, Bf16>&);
   void (*bf16_f32)(const GemmArgs<Bf16, float>&);
   void (*bf16_bf16)(const GemmArgs<Bf16, Bf16>&);
+  void (*pack_nk_f32)(float*, const float*, int64_t row_stride, int64_t num_columns, int64_t depth);
+  void (*pack_nk_bf16)(Bf16*, const Bf16*, int64_t row_stride, int64_t num_columns, int64_t depth);
+  void (*pack_kn_f32)(float*, const float*, int64_t row_stride, int64_t num_columns, int64_t depth);
+  void (*pack_kn_bf16)(Bf16*, const Bf16*, int64_t row_stride, int64_t num_columns, int64_t depth);
 };
 
 namespace avx512 {

@@ -16,8 +16,6 @@ struct RowSumTable {
                           int64_t num_slots, int64_t size);
   /// scaled[0..size) = weight * x, and returns the inner product of x and y, summed in one fixed order.
   float (*scale_and_dot)(T* scaled, const T* x, const T* y, float weight, int64_t size);
-  /// sum[0..size) += x.
-  void (*add_row)(float* sum, const T* x, int64_t size);
 };
 
 /// The table of this processor.

@@ -50,20 +50,11 @@ float run_scale_and_dot(T* scaled, const T* x, const T* y, float weight, int64_t
   return sum_lanes(dot);
 }
 
-template <typename T>
-void run_add_row(float* sum, const T* x, int64_t size) {
-  int64_t i = 0;
-  for (; i + kLanes <= size; i += kLanes) store(sum + i, add(load(sum + i), load(x + i)));
-  if (i == size) return;
-  store_first(sum + i, add(load_first(sum + i, size - i), load_first(x + i, size - i)), size - i);
-}
-
 }  // namespace
 
 extern const RowSumTable<float> kRowSumsF32;
-const RowSumTable<float> kRowSumsF32{run_sum_chosen_rows<float>, run_scale_and_dot<float>,
-                                     run_add_row<float>};
+const RowSumTable<float> kRowSumsF32{run_sum_chosen_rows<float>, run_scale_and_dot<float>};
 extern const RowSumTable<Bf16> kRowSumsBf16;
-const RowSumTable<Bf16> kRowSumsBf16{run_sum_chosen_rows<Bf16>, run_scale_and_dot<Bf16>, run_add_row<Bf16>};
+const RowSumTable<Bf16> kRowSumsBf16{run_sum_chosen_rows<Bf16>, run_scale_and_dot<Bf16>};
 
 }  // namespace athanor::kernels::cpu::ATHANOR_ISA

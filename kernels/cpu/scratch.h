@@ -1,4 +1,4 @@
-// Working memory of kernels.
+// Working memory of one thread that outlives a call: allocating megabytes per piece would cost page faults.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,7 @@
 
 namespace athanor::kernels::cpu {
 
-/// Memory of one thread that outlives a call: allocating megabytes per piece would cost page faults. Grows as needed,
-/// never shrinks; aligned to a cache line. Contents are lost when it grows.
+/// Grows as needed, never shrinks; aligned to a cache line. Contents are lost when it grows.
 class Scratch {
  public:
   template <typename T>
@@ -32,23 +31,6 @@ class Scratch {
 
   std::unique_ptr<void, Free> data_;
   size_t bytes_ = 0;
-};
-
-/// Uninitialised floats for one call, aligned for vector loads.
-class ScratchFloats {
- public:
-  explicit ScratchFloats(int64_t size) : floats_(allocate(size)) {}
-  float* data() const { return floats_.get(); }
-
- private:
-  static constexpr std::align_val_t kAlignment{64};
-  struct Release {
-    void operator()(float* floats) const { ::operator delete(floats, kAlignment); }
-  };
-  static float* allocate(int64_t size) {
-    return static_cast<float*>(::operator new(static_cast<size_t>(size) * sizeof(float), kAlignment));
-  }
-  std::unique_ptr<float, Release> floats_;
 };
 
 }  // namespace athanor::kernels::cpu

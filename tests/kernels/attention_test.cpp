@@ -16,7 +16,7 @@
 namespace athanor::kernels {
 namespace {
 
-using testing::compute_dtypes;
+using testing::kComputeTypes;
 using testing::near;
 using testing::normal;
 using testing::on_any_threads;
@@ -95,7 +95,7 @@ std::vector<at::Tensor> backward(const Case& c, const Inputs& in, const Outputs&
 
 TEST(Attention, ForwardAgreesWithTheReference) {
   for (const Case& c : cases())
-    for (const auto dtype : compute_dtypes()) {
+    for (const auto dtype : kComputeTypes) {
       SCOPED_TRACE(::testing::Message() << c << ", " << c10::toString(dtype));
       const Inputs in = inputs_of(c, dtype);
       const auto results = on_any_threads([&] {
@@ -110,7 +110,7 @@ TEST(Attention, ForwardAgreesWithTheReference) {
 
 TEST(Attention, BackwardAgreesWithAutogradOfTheReferenceInFp64) {
   for (const Case& c : cases())
-    for (const auto dtype : compute_dtypes()) {
+    for (const auto dtype : kComputeTypes) {
       SCOPED_TRACE(::testing::Message() << c << ", " << c10::toString(dtype));
       const Inputs in = inputs_of(c, dtype);
       const Outputs out = forward(c, in);
@@ -180,7 +180,7 @@ TEST(AttentionWithCache, GivesTheBitsOfTheWholeDocument) {
                                 {"window", {203}, 4, 1, 24, 16, 70},
                                 {"narrow window", {130}, 2, 1, 19, 7, 5}};
   for (const Case& c : whole)
-    for (const auto dtype : compute_dtypes())
+    for (const auto dtype : kComputeTypes)
       for (const int64_t chunk : {1, 7, 64, 100}) {
         SCOPED_TRACE(::testing::Message() << c << ", " << c10::toString(dtype) << ", chunks of " << chunk);
         const Inputs in = inputs_of(c, dtype);

@@ -17,7 +17,7 @@
 namespace athanor::kernels {
 namespace {
 
-using testing::compute_dtypes;
+using testing::kComputeTypes;
 using testing::near;
 using testing::normal;
 using testing::on_any_threads;
@@ -226,7 +226,7 @@ at::Tensor rows_by_slot(const at::Tensor& rows_PD, const Permutation& p, const P
 
 TEST(Permute, CopiesRowsAndItsBackwardSumsThem) {
   for (const PermuteCase& c : permute_cases())
-    for (const auto dtype : compute_dtypes()) {
+    for (const auto dtype : kComputeTypes) {
       SCOPED_TRACE(::testing::Message() << c << ", " << c10::toString(dtype));
       const Permutation p = permutation_by_expert(c.ids, c.num_experts);
       const at::Tensor x = normal("x", {c.num_tokens, c.hidden}, dtype);
@@ -245,7 +245,7 @@ TEST(Permute, CopiesRowsAndItsBackwardSumsThem) {
 
 TEST(Combine, ForwardAndBackwardAgreeWithTheReference) {
   for (const PermuteCase& c : permute_cases())
-    for (const auto dtype : compute_dtypes()) {
+    for (const auto dtype : kComputeTypes) {
       SCOPED_TRACE(::testing::Message() << c << ", " << c10::toString(dtype));
       const Permutation p = permutation_by_expert(c.ids, c.num_experts);
       const at::Tensor rows = normal("rows", {p.offsets.back(), c.hidden}, dtype);
@@ -299,7 +299,7 @@ TEST(Combine, WrongArgumentsAreNamed) {
 // -------------------------------------------------------------------------------------------------
 
 TEST(Embedding, ForwardCopiesAndBackwardAddsInTokenOrder) {
-  for (const auto dtype : compute_dtypes())
+  for (const auto dtype : kComputeTypes)
     for (const int64_t hidden : {1, 37, 300}) {
       SCOPED_TRACE(::testing::Message() << c10::toString(dtype) << ", hidden " << hidden);
       const at::Tensor ids = whole_numbers("ids", {131}, 11), w = normal("w", {11, hidden}, dtype);

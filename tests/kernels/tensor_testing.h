@@ -9,20 +9,20 @@
 #include <ATen/core/Tensor.h>
 #include <gtest/gtest.h>
 
+#include "tests/kernels/kernel_test.h"
+
 namespace athanor::kernels::testing {
 
-/// Standard normal values that depend on the name and the shape only.
-at::Tensor normal(const std::string& name, std::vector<int64_t> sizes, at::ScalarType dtype = at::kFloat);
+/// Standard normal values that depend on the name only.
+at::Tensor normal(const std::string& name, const std::vector<int64_t>& sizes,
+                  at::ScalarType dtype = at::kFloat);
 
 /// Uniform whole numbers in [0, bound).
-at::Tensor whole_numbers(const std::string& name, std::vector<int64_t> sizes, int64_t bound,
+at::Tensor whole_numbers(const std::string& name, const std::vector<int64_t>& sizes, int64_t bound,
                          at::ScalarType dtype = at::kLong);
 
 /// Every |a - b| <= tolerance * (1 + largest |b|); NaN fails.
 ::testing::AssertionResult near(const at::Tensor& a, const at::Tensor& b, double tolerance);
-
-/// Equal bit for bit (NaN equals NaN, -0 differs from 0).
-::testing::AssertionResult same_bits(const at::Tensor& a, const at::Tensor& b);
 
 /// Largest relative error of a result of this dtype that is rounded once.
 inline double rounding_of(at::ScalarType dtype) {
@@ -32,10 +32,5 @@ inline double rounding_of(at::ScalarType dtype) {
 /// Runs `compute` with 1, 2 and 3 threads and expects the same bits; leaves one thread; gives the first
 /// result.
 std::vector<at::Tensor> on_any_threads(const std::function<std::vector<at::Tensor>()>& compute);
-
-inline const std::vector<at::ScalarType>& compute_dtypes() {
-  static const std::vector<at::ScalarType> dtypes{at::kFloat, at::kBFloat16};
-  return dtypes;
-}
 
 }  // namespace athanor::kernels::testing

@@ -1,0 +1,106 @@
+// The products for tile hardware, driven by a plain emulation of its block product: packing, padding, cutting
+// and rounding are tested on any machine; the self-check must notice a wrong engine.
+#include "kernels/cpu/tile_products.h"
+
+#include <cstring>
+
+#include "kernels/cpu/tensor_data.h"
+#include "kernels/reference/plain_ops.h"
+#include "tests/kernels/kernel_test.h"
+
+namespace athanor::kernels {
+namespace {
+
+using namespace testing;
+using cpu::Bf16;
+using cpu::RightLayout;
+
+float widened(Bf16 x) {
+  const uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+void emulated_multiply(int64_t m, int64_t k, const Bf16* a, int64_t a_stride, const Bf16* b, float* c,
+                       int64_t c_stride, bool accumulate) {
+  EXPECT_EQ(m % 16, 0);
+  EXPECT_EQ(k % 2, 0);
+  for (int64_t row = 0; row < m; ++row)
+    for (int64_t n = 0; n < cpu::kTileColumns; ++n) {
+      float sum = accumulate ? c[row * c_stride + n] : 0.0f;
+      for (int64_t i = 0; i < k; ++i)
+        sum = std::fma(widened(a[row * a_stride + i]),
+                       widened(b[(i / 2 * cpu::kTileColumns + n) * 2 + i % 2]), sum);
+      c[row * c_stride + n] = sum;
+    }
+}
+
+void forgetful_multiply(int64_t m, int64_t k, const Bf16* a, int64_t a_stride, const Bf16* b, float* c,
+                        int64_t c_stride, bool accumulate) {
+  emulated_multiply(m, k - 2, a, a_stride, b, c, c_stride, accumulate);
+}
+
+void nothing() {}
+
+constexpr cpu::TileEngine kEmulation{emulated_multiply, nothing}, kForgetful{forgetful_multiply, nothing};
+
+TEST(TileProducts, TheSelfCheckTellsRightFromWrong) {
+  EXPECT_TRUE(cpu::agrees_with_gemm(kEmulation));
+  EXPECT_FALSE(cpu::agrees_with_gemm(kForgetful));
+}
+
+struct Case {
+  int64_t num_rows, num_columns, depth;
+};
+
+cpu::Product product(const at::Tensor& out, const at::Tensor& a, bool transposed, const at::Tensor& b,
+                     RightLayout layout) {
+  const int64_t depth = a.size(transposed ? 0 : 1);
+  return {out.size(0),
+          out.size(1),
+          depth,
+          {a.const_data_ptr(), true, a.stride(0), transposed},
+          {b.const_data_ptr(), true, layout, b.stride(0)},
+          {out.mutable_data_ptr(), out.scalar_type() == at::kBFloat16, out.stride(0)}};
+}
+
+TEST(TileProducts, EveryLayoutGivesTheChainOfTheEmulation) {
+  for (const auto& [num_rows, num_columns, depth] :
+       {Case{1, 1, 1}, Case{16, 64, 32}, Case{17, 70, 33}, Case{140, 257, 5}, Case{20, 3, 1030}})
+    for_thread_counts([&, m = num_rows, n = num_columns, k = depth] {
+      SCOPED_TRACE(::testing::Message() << m << " " << n << " " << k);
+      const at::Tensor a = random_tensor({m, k}, at::kBFloat16, 1),
+                       w = random_tensor({n, k}, at::kBFloat16, 2);
+      const at::Tensor a_transposed = a.t().contiguous(), w_transposed = w.t().contiguous();
+      const at::Tensor expected = reference::product(a, w.t());
+      const at::Tensor packed = at::empty({cpu::tile_packed_size(n, k)}, typed(at::kBFloat16));
+      cpu::pack_tiles(cpu::mutable_data<Bf16>(packed), cpu::data<Bf16>(w), k, 1, n, k);
+      for (const at::ScalarType dtype : kComputeTypes) {
+        const auto run = [&](const at::Tensor& left, bool transposed, const at::Tensor& right,
+                             RightLayout layout) {
+          const at::Tensor out = at::empty({m, n}, typed(dtype));
+          cpu::run_tile_products({product(out, left, transposed, right, layout)}, kEmulation);
+          return same_bits(out, expected.to(dtype));
+        };
+        EXPECT_TRUE(run(a, false, w, RightLayout::kColumns));
+        EXPECT_TRUE(run(a, false, w_transposed, RightLayout::kRows));
+        EXPECT_TRUE(run(a, false, packed, RightLayout::kTileBlocks));
+        EXPECT_TRUE(run(a_transposed, true, w_transposed, RightLayout::kRows));
+      }
+    });
+}
+
+TEST(TileProducts, AddsToTheOutputAndTheBias) {
+  const at::Tensor a = random_tensor({20, 9}, at::kBFloat16, 1), w = random_tensor({66, 9}, at::kBFloat16, 2);
+  const at::Tensor start = random_tensor({20, 66}, at::kFloat, 3), out = start.clone(),
+                   bias = random_tensor({66}, at::kFloat, 4);
+  cpu::Product one = product(out, a, false, w, RightLayout::kColumns);
+  one.out.accumulate = true;
+  one.out.bias = bias.const_data_ptr<float>();
+  cpu::run_tile_products({one}, kEmulation);
+  EXPECT_TRUE(same_bits(out, reference::product(a, w.t(), start) + bias));
+}
+
+}  // namespace
+}  // namespace athanor::kernels
