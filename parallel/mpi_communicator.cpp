@@ -16,8 +16,12 @@
 namespace athanor::parallel {
 namespace {
 
-// Messages are cut so that each counts as progress for the deadline, and so that counts fit an int.
-constexpr int64_t kSegmentBytes = int64_t{4} << 20;
+// Messages are cut so that each counts as progress for the deadline and fits into the cache on its way
+// through shared memory. Short ones are also fast: 32 MiB in segments of 256 KiB take no longer than
+// MPI_Alltoall, of 2 MiB twice that.
+constexpr int64_t kSegmentBytes = int64_t{256} << 10;
+// So many of the oldest open requests are looked at in one poll; the library drives all of them.
+constexpr size_t kPollWindow = 64;
 constexpr int64_t kLibraryCallBytes = int64_t{64} << 20;
 constexpr uint64_t kNumTags = kMaxMessageTag + 1;
 
@@ -51,6 +55,10 @@ void check_on_host(const at::Tensor& tensor, const std::string& axis) {
                 tensor.device().str());
 }
 
+void copy_own_piece(const at::Tensor& out, const at::Tensor& in) {
+  if (in.nbytes() > 0 && bytes_of(out) != bytes_of(in)) std::memcpy(bytes_of(out), bytes_of(in), in.nbytes());
+}
+
 }  // namespace
 
 struct MpiCommunicator::Shared {
@@ -82,8 +90,10 @@ class MpiCommunicator::Operation final : public Pending::Operation {
   ~Operation() override;
 
   void keep(const at::Tensor& tensor) { tensors_.push_back(tensor); }
-  void send(const char* data, int64_t num_bytes, int to, MPI_Comm comm, int tag);
-  void receive(char* data, int64_t num_bytes, int from, MPI_Comm comm, int tag);
+  void receive(const at::Tensor& into, int from);
+  void send(const at::Tensor& data, int to);
+  /// Starts what was added by `receive` and `send`.
+  void start_transfers(MPI_Comm comm, int tag);
   MPI_Request* add_library_call();
 
   int tag() const { return static_cast<int>(sequence_ % kNumTags); }
@@ -91,12 +101,20 @@ class MpiCommunicator::Operation final : public Pending::Operation {
   bool done() override;
 
  private:
+  struct Transfer {
+    char* data;
+    int64_t num_bytes;
+    int peer;
+    bool receives;
+  };
   struct Part {
     int peer;  // -1: a call of the library's own, which concerns everybody
     bool receives;
     int num_bytes;
   };
+  void start_part(const Transfer& transfer, int64_t begin, MPI_Comm comm, int tag);
   bool progress();
+  int test(size_t first, size_t last);
   void check_part(const Part& part, const MPI_Status& status, int code) const;
   [[noreturn]] void expire(double idle_s) const;
   std::string describe_call(const BoardCall& call) const;
@@ -106,8 +124,10 @@ class MpiCommunicator::Operation final : public Pending::Operation {
   std::shared_ptr<Shared> shared_;
   Verb verb_;
   uint64_t sequence_;
+  std::vector<Transfer> transfers_;
   std::vector<MPI_Request> requests_;
-  std::vector<Part> parts_;
+  std::vector<Part> parts_;  // of requests_
+  size_t first_open_ = 0;    // all requests before it are complete
   std::vector<int> indices_;
   std::vector<MPI_Status> statuses_;
   size_t num_open_ = 0;
@@ -138,23 +158,21 @@ std::unique_ptr<MpiCommunicator::Operation> MpiCommunicator::begin(Verb verb) {
   return std::make_unique<Operation>(shared_, verb, sequence);
 }
 
+// Ranks start with different peers, so that not everybody sends to the same one at once.
+
 Pending MpiCommunicator::all_gather(const at::Tensor& out, const at::Tensor& in) {
   check_all_gather(*this, out, in);
   check_on_host(in, axis());
   auto operation = begin(Verb::kAllGather);
-  operation->keep(out);
-  operation->keep(in);
-  const int64_t num_bytes = in.nbytes();
+  const at::Tensor places = out.view({-1}), own = in.view({-1});
+  const auto place_of = [&](int r) { return places.narrow(0, r * own.numel(), own.numel()); };
   for (int step = 1; step < size(); ++step) {
     const int from = (rank() + size() - step) % size();
-    operation->receive(bytes_of(out) + from * num_bytes, num_bytes, from, shared_->collectives,
-                       operation->tag());
+    operation->receive(place_of(from), from);
+    operation->send(own, (rank() + step) % size());
   }
-  for (int step = 1; step < size(); ++step)
-    operation->send(bytes_of(in), num_bytes, (rank() + step) % size(), shared_->collectives,
-                    operation->tag());
-  char* own_place = bytes_of(out) + rank() * num_bytes;
-  if (own_place != bytes_of(in)) std::memcpy(own_place, bytes_of(in), num_bytes);
+  operation->start_transfers(shared_->collectives, operation->tag());
+  copy_own_piece(place_of(rank()), own);
   return Pending(std::move(operation));
 }
 
@@ -164,20 +182,12 @@ Pending MpiCommunicator::exchange(const std::vector<at::Tensor>& out_pieces,
   check_on_host(in_pieces[0], axis());
   auto operation = begin(Verb::kAllToAll);
   for (int step = 1; step < size(); ++step) {
-    const int from = (rank() + size() - step) % size();
-    const at::Tensor& piece = out_pieces[from];
-    operation->keep(piece);
-    operation->receive(bytes_of(piece), piece.nbytes(), from, shared_->collectives, operation->tag());
+    const int from = (rank() + size() - step) % size(), to = (rank() + step) % size();
+    operation->receive(out_pieces[from], from);
+    operation->send(in_pieces[to], to);
   }
-  for (int step = 1; step < size(); ++step) {
-    const int to = (rank() + step) % size();
-    const at::Tensor& piece = in_pieces[to];
-    operation->keep(piece);
-    operation->send(bytes_of(piece), piece.nbytes(), to, shared_->collectives, operation->tag());
-  }
-  const at::Tensor &own_out = out_pieces[rank()], &own_in = in_pieces[rank()];
-  if (own_in.nbytes() > 0 && bytes_of(own_out) != bytes_of(own_in))
-    std::memcpy(bytes_of(own_out), bytes_of(own_in), own_in.nbytes());
+  operation->start_transfers(shared_->collectives, operation->tag());
+  copy_own_piece(out_pieces[rank()], in_pieces[rank()]);
   return Pending(std::move(operation));
 }
 
@@ -215,8 +225,8 @@ Pending MpiCommunicator::send(const at::Tensor& data, int to, int tag) {
   check_message(*this, data, to, tag);
   check_on_host(data, axis());
   auto operation = begin(Verb::kSend);
-  operation->keep(data);
-  operation->send(bytes_of(data), data.nbytes(), to, shared_->messages, tag);
+  operation->send(data, to);
+  operation->start_transfers(shared_->messages, tag);
   return Pending(std::move(operation));
 }
 
@@ -224,8 +234,8 @@ Pending MpiCommunicator::recv(const at::Tensor& data, int from, int tag) {
   check_message(*this, data, from, tag);
   check_on_host(data, axis());
   auto operation = begin(Verb::kRecv);
-  operation->keep(data);
-  operation->receive(bytes_of(data), data.nbytes(), from, shared_->messages, tag);
+  operation->receive(data, from);
+  operation->start_transfers(shared_->messages, tag);
   return Pending(std::move(operation));
 }
 
@@ -244,29 +254,40 @@ MpiCommunicator::Operation::~Operation() {
   if (num_open_ > 0) new std::vector<at::Tensor>(std::move(tensors_));
 }
 
-// An empty piece is a message too: a peer that expects another size notices.
-void MpiCommunicator::Operation::send(const char* data, int64_t num_bytes, int to, MPI_Comm comm, int tag) {
-  int64_t at = 0;
-  do {
-    const int count = static_cast<int>(std::min(kSegmentBytes, num_bytes - at));
-    parts_.push_back({to, false, count});
-    requests_.push_back(MPI_REQUEST_NULL);
-    check_mpi(MPI_Isend(data + at, count, MPI_BYTE, to, tag, comm, &requests_.back()), "MPI_Isend");
-    ++num_open_;
-    at += count;
-  } while (at < num_bytes);
+void MpiCommunicator::Operation::receive(const at::Tensor& into, int from) {
+  keep(into);
+  transfers_.push_back({bytes_of(into), static_cast<int64_t>(into.nbytes()), from, true});
 }
 
-void MpiCommunicator::Operation::receive(char* data, int64_t num_bytes, int from, MPI_Comm comm, int tag) {
-  int64_t at = 0;
+void MpiCommunicator::Operation::send(const at::Tensor& data, int to) {
+  keep(data);
+  transfers_.push_back({bytes_of(data), static_cast<int64_t>(data.nbytes()), to, false});
+}
+
+// The first segments of all transfers, then the second, and so on, so that no peer waits for another. An
+// empty piece is a message too: a peer that expects another size notices.
+void MpiCommunicator::Operation::start_transfers(MPI_Comm comm, int tag) {
+  int64_t longest = 0;
+  for (const Transfer& transfer : transfers_) longest = std::max(longest, transfer.num_bytes);
+  int64_t begin = 0;
   do {
-    const int count = static_cast<int>(std::min(kSegmentBytes, num_bytes - at));
-    parts_.push_back({from, true, count});
-    requests_.push_back(MPI_REQUEST_NULL);
-    check_mpi(MPI_Irecv(data + at, count, MPI_BYTE, from, tag, comm, &requests_.back()), "MPI_Irecv");
-    ++num_open_;
-    at += count;
-  } while (at < num_bytes);
+    for (const Transfer& transfer : transfers_)
+      if (begin == 0 || begin < transfer.num_bytes) start_part(transfer, begin, comm, tag);
+    begin += kSegmentBytes;
+  } while (begin < longest);
+}
+
+void MpiCommunicator::Operation::start_part(const Transfer& transfer, int64_t begin, MPI_Comm comm, int tag) {
+  const int count = static_cast<int>(std::min(kSegmentBytes, transfer.num_bytes - begin));
+  char* data = transfer.data + begin;
+  MPI_Request request = MPI_REQUEST_NULL;
+  if (transfer.receives)
+    check_mpi(MPI_Irecv(data, count, MPI_BYTE, transfer.peer, tag, comm, &request), "MPI_Irecv");
+  else
+    check_mpi(MPI_Isend(data, count, MPI_BYTE, transfer.peer, tag, comm, &request), "MPI_Isend");
+  parts_.push_back({transfer.peer, transfer.receives, count});
+  requests_.push_back(request);
+  ++num_open_;
 }
 
 MPI_Request* MpiCommunicator::Operation::add_library_call() {
@@ -284,28 +305,37 @@ bool MpiCommunicator::Operation::done() {
 void MpiCommunicator::Operation::wait() {
   WaitLoop loop(shared_->group.timeout_s);
   while (num_open_ > 0) {
-    if (progress())
+    if (progress()) {
       loop.progressed();
-    else if (!loop.pause())
+    } else if (!loop.pause()) {
+      test(0, requests_.size());  // what lies beyond the window counts in the report
       expire(loop.idle_seconds());
+    }
   }
 }
 
 // Drives MPI; true when something was completed by it.
 bool MpiCommunicator::Operation::progress() {
   if (num_open_ == 0) return false;
-  indices_.resize(requests_.size());
-  statuses_.resize(requests_.size());
+  while (requests_[first_open_] == MPI_REQUEST_NULL) ++first_open_;
+  return test(first_open_, std::min(requests_.size(), first_open_ + kPollWindow)) > 0;
+}
+
+// Notices which of the requests [first, last) are complete; how many.
+int MpiCommunicator::Operation::test(size_t first, size_t last) {
+  const size_t count = last - first;
+  indices_.resize(count);
+  statuses_.resize(count);
   int num_completed = 0;
-  const int code = MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &num_completed,
+  const int code = MPI_Testsome(static_cast<int>(count), requests_.data() + first, &num_completed,
                                 indices_.data(), statuses_.data());
   if (code != MPI_ERR_IN_STATUS) check_mpi(code, "MPI_Testsome");
   if (num_completed == MPI_UNDEFINED) num_completed = 0;
   num_open_ -= num_completed;
   for (int i = 0; i < num_completed; ++i)
-    check_part(parts_[indices_[i]], statuses_[i],
+    check_part(parts_[first + indices_[i]], statuses_[i],
                code == MPI_ERR_IN_STATUS ? statuses_[i].MPI_ERROR : MPI_SUCCESS);
-  return num_completed > 0;
+  return num_completed;
 }
 
 void MpiCommunicator::Operation::check_part(const Part& part, const MPI_Status& status, int code) const {

@@ -1,6 +1,6 @@
 // Host tensors over MPI.
 //
-// all_gather and exchange are made of messages of at most 4 MiB, each numbered with its collective: sizes are
+// all_gather and exchange are made of short messages, each numbered with its collective: sizes are
 // 64-bit, any dtype travels as bytes, a peer that sent another size or stands in another collective is
 // noticed, and what has not arrived is known by rank. Waiting never blocks inside MPI: it polls, yields and
 // sleeps (wait_loop.h), and after `timeout_s` without progress it throws CommError. After that the

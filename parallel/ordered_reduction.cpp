@@ -47,6 +47,11 @@ std::vector<int64_t> balanced_counts(int64_t num_elements, int num_ranks) {
   return counts;
 }
 
+// The tree of a single part is that part, rounded to what it is written to.
+void round(const at::Tensor& out, const at::Tensor& in) {
+  kernels::ordered_sum(out, {in});
+}
+
 void check_arguments(const Communicator& comm, const at::Tensor& out, const at::Tensor& in,
                      const std::vector<int64_t>& counts) {
   const auto is_flat = [](const at::Tensor& t) {
@@ -135,7 +140,7 @@ class OrderedReduction::Operation final : public Pending::Operation {
     for (int r = 0; r < comm_.size(); ++r) {
       out_pieces[r] = arriving(chunk, r);
       in_pieces[r] = leaving(chunk, r);
-      if (!is_exact()) in_pieces[r].copy_(pieces_.chunk_of(in_, r, chunk));
+      if (!is_exact()) round(in_pieces[r], pieces_.chunk_of(in_, r, chunk));
     }
     out_pieces[comm_.rank()] = in_pieces[comm_.rank()];  // stays where it is
     pending_[slot_of(chunk)] = comm_.exchange(out_pieces, in_pieces);

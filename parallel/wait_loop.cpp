@@ -5,8 +5,7 @@
 
 namespace athanor::parallel {
 namespace {
-// A 4 MiB segment through shared memory takes about 1 ms: sleeping sooner would slow transfers that are under
-// way.
+// A segment of a transfer that is under way arrives well within this; sleeping sooner would slow it.
 constexpr double kYieldOnlySeconds = 3e-3;
 constexpr double kMinSleepSeconds = 50e-6;
 constexpr double kMaxSleepSeconds = 1e-3;
