@@ -21,7 +21,7 @@ std::string kind_name(const YamlNode& node) {
     case Kind::kNull:
       return "nothing";
     case Kind::kScalar:
-      return quoted(node.text);
+      return in_backquotes(node.text);
     case Kind::kList:
       return "a list";
     case Kind::kMap:
@@ -168,8 +168,8 @@ class Binder {
     }
     if constexpr (std::is_same_v<T, std::string>) return {node.text, ""};
     if (node.is_quoted) {
-      return {std::nullopt,
-              fmt::format("expected {}, found the quoted text {}", type_name<T>(), quoted(node.text))};
+      return {std::nullopt, fmt::format("expected {}, found the quoted text {}; remove the quotes",
+                                        type_name<T>(), in_backquotes(node.text))};
     }
     if constexpr (std::is_same_v<T, bool>) return read_bool(node.text);
     if constexpr (std::is_same_v<T, int64_t>) return with_word(read_integer(node.text), option);
@@ -184,10 +184,10 @@ class Binder {
   }
 
   void report_unknown(const YamlEntry& entry, const Fields& fields, const std::string& path) {
-    const std::string where = path.empty() ? "at the top level" : fmt::format("in {}", quoted(path));
+    const std::string where = path.empty() ? "at the top level" : fmt::format("in {}", in_backquotes(path));
     diagnostics_.push_back(
         {entry.key_position, join_path(path, entry.key),
-         fmt::format("unknown key {} {}{}", quoted(entry.key), where, hint(entry.key, fields))});
+         fmt::format("unknown key {} {}{}", in_backquotes(entry.key), where, hint(entry.key, fields))});
   }
 
   std::string hint(const std::string& key, const Fields& fields) const {
@@ -195,12 +195,13 @@ class Binder {
     for (const Field& field : fields) names.push_back(field.name);
     const std::string renamed = renamed_key(key);
     if (std::find(names.begin(), names.end(), renamed) != names.end()) {
-      return fmt::format("; it is called {} here", quoted(renamed));
+      return fmt::format("; it is called {} here", in_backquotes(renamed));
     }
-    const std::string home = section_of(key);
-    if (!home.empty()) return fmt::format("; it belongs into {}", quoted(home));
+    const std::string known = renamed.empty() ? key : renamed;
+    const std::string home = section_of(known);
+    if (!home.empty()) return fmt::format("; {} belongs into {}", in_backquotes(known), in_backquotes(home));
     const std::string nearest = nearest_name(key, names);
-    if (!nearest.empty()) return fmt::format("; did you mean {}?", quoted(nearest));
+    if (!nearest.empty()) return fmt::format("; did you mean {}?", in_backquotes(nearest));
     return fmt::format("; valid: {}", fmt::join(names, ", "));
   }
 

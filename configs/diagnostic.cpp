@@ -80,7 +80,7 @@ void throw_if_any(const std::string& path, const Diagnostics& diagnostics) {
   throw core::ConfigError(message);
 }
 
-std::string quoted(std::string_view text) {
+std::string in_backquotes(std::string_view text) {
   std::string shown = "`";
   for (const unsigned char c : text.substr(0, kMaxQuotedBytes)) {
     const bool is_control = c < 0x20 || c == 0x7f;

@@ -37,7 +37,7 @@ std::string to_string(Diagnostics diagnostics);
 void throw_if_any(const std::string& path, const Diagnostics& diagnostics);
 
 /// `text` in backquotes, shortened and without control characters, for messages.
-std::string quoted(std::string_view text);
+std::string in_backquotes(std::string_view text);
 
 /// The candidate that `name` is most likely a slip of, or nothing (empty) when none is near.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);

@@ -39,11 +39,13 @@ class Loader {
 
   Diagnostics load(std::string_view text, const std::vector<std::string>& overrides) {
     YamlNode root = read_yaml(*file_.source, text, diagnostics_);
-    const bool is_readable = diagnostics_.empty() || root.kind == YamlNode::Kind::kMap;
-    if (!is_readable) return std::move(diagnostics_);
+    const bool is_unreadable = root.kind == YamlNode::Kind::kNull && !diagnostics_.empty();
+    if (is_unreadable) return std::move(diagnostics_);
     for (const std::string& assignment : overrides) apply_override(root, assignment, diagnostics_);
     use_architecture_defaults(root);
     bind_tree(root, fields_of(config_), diagnostics_, positions_);
+    const bool is_no_section = root.kind == YamlNode::Kind::kScalar || root.kind == YamlNode::Kind::kList;
+    if (is_no_section) return std::move(diagnostics_);
     if (is_for_cleaning(root)) options_.purpose = Purpose::kCleaning;
     check_options_beside_from(root);
     check_rules();
@@ -70,7 +72,7 @@ class Loader {
       const std::string key = "model." + entry.key;
       if (may_stand_beside_from(entry.key) || positions_.count(key) == 0) continue;
       report(key, fmt::format("{}: model.from {} decides it; remove one of the two", key,
-                              quoted(config_.model.from)));
+                              in_backquotes(config_.model.from)));
     }
   }
 
@@ -127,14 +129,15 @@ class Loader {
 
   void check_exists(const std::string& key, const std::string& path) {
     if (path.empty() || core::posix_file_system().exists(path)) return;
-    report(key, fmt::format("{}: {} does not exist", key, quoted(path)), Diagnostic::Kind::kMissingInput);
+    report(key, fmt::format("{}: {} does not exist", key, in_backquotes(path)),
+           Diagnostic::Kind::kMissingInput);
   }
 
   void check_sources(const std::string& key, const std::vector<DataSourceConfig>& sources) {
     for (size_t i = 0; i < sources.size(); ++i) {
       if (sources[i].path.empty() || !core::glob(sources[i].path).empty()) continue;
       const std::string path_key = fmt::format("{}[{}].path", key, i);
-      report(path_key, fmt::format("{}: no file matches {}", path_key, quoted(sources[i].path)),
+      report(path_key, fmt::format("{}: no file matches {}", path_key, in_backquotes(sources[i].path)),
              Diagnostic::Kind::kMissingInput);
     }
   }

@@ -43,8 +43,9 @@ std::string choice_problem(const Option& option, const std::string& value) {
     return fmt::format("{} is not available in this version; available: {}", value, available);
   }
   const std::string nearest = nearest_name(value, option.choices);
-  const std::string hint = nearest.empty() ? "" : fmt::format("; did you mean {}?", quoted(nearest));
-  return fmt::format("expected one of {}, found {}{}", available, quoted(value), hint);
+  const std::string hint = nearest.empty() ? "" : fmt::format("; did you mean {}?", in_backquotes(nearest));
+  return fmt::format("expected {}{}, found {}{}", option.choices.size() > 1 ? "one of " : "", available,
+                     in_backquotes(value), hint);
 }
 
 }  // namespace
@@ -63,11 +64,11 @@ std::string range_problem(const Option& option, const std::string& value) {
   if (option.is_duration && !parse_interval(value)) {
     return fmt::format(
         "expected a time such as 60s, 5m or 2h, or a number of steps such as `100 steps`, found {}",
-        quoted(value));
+        in_backquotes(value));
   }
   const bool is_line = value.find_first_of("\t\r\n") == std::string::npos;
   if (!is_line || find_text_fault(value)) {
-    return fmt::format("expected one line of text, found {}", quoted(value));
+    return fmt::format("expected one line of text, found {}", in_backquotes(value));
   }
   if (option.is_required && value.empty()) return "must not be empty";
   return "";

@@ -105,9 +105,9 @@ std::string without_indices(const std::string& path) {
     const bool is_near = nearest.empty() && nearest_name(key, {last_name(facts.path)}) != "";
     if (is_near) nearest = facts.path;
   }
-  const std::string hint =
-      nearest.empty() ? "`athanor explain` lists all" : fmt::format("did you mean {}?", quoted(nearest));
-  throw core::UsageError("there is no option {}; {}", quoted(key), hint);
+  const std::string hint = nearest.empty() ? "`athanor explain` lists all"
+                                           : fmt::format("did you mean {}?", in_backquotes(nearest));
+  throw core::UsageError("there is no option {}; {}", in_backquotes(key), hint);
 }
 
 std::string default_text(const OptionFacts& facts) {

@@ -140,9 +140,12 @@ void check_groups(const ModelConfig& m, ModelRules& rules) {
                          m.n_group, m.n_routed_experts);
   }
   const int64_t group_experts = m.n_routed_experts / m.n_group;
-  rules.require(m.n_group == 1 || group_experts >= 2, {"n_group", "n_routed_experts"},
-                "{} groups of {} experts leave {} in each; a group is judged by its two best, so it needs 2",
-                m.n_group, m.n_routed_experts, group_experts);
+  if (m.n_group > 1 && group_experts < 2) {
+    return rules.require(
+        false, {"n_group", "n_routed_experts"},
+        "{} groups leave {} of {} experts in each; a group is judged by its two best, so it needs 2",
+        m.n_group, group_experts, m.n_routed_experts);
+  }
   rules.require(
       m.topk_group > m.n_group || m.num_experts_per_tok <= m.topk_group * group_experts,
       {"num_experts_per_tok", "topk_group", "n_group", "n_routed_experts"},
@@ -153,7 +156,8 @@ void check_groups(const ModelConfig& m, ModelRules& rules) {
 void check_experts(const ModelConfig& m, ModelRules& rules) {
   rules.require(m.is_moe() || m.architecture != "qwen3_moe", {"n_routed_experts"},
                 "must be at least 1 for qwen3_moe, found 0; for a dense network choose qwen2 or llama");
-  if (!m.is_moe()) return;
+  const bool is_used = options_unused_by(m.architecture).count("n_routed_experts") == 0;
+  if (!m.is_moe() || !is_used) return;
   rules.require(m.num_experts_per_tok >= 1, {"num_experts_per_tok"}, "must be at least 1, found 0");
   rules.require(m.num_experts_per_tok <= m.n_routed_experts, {"num_experts_per_tok", "n_routed_experts"},
                 "{} is above n_routed_experts {}; lower one or raise the other", m.num_experts_per_tok,

@@ -15,8 +15,8 @@ namespace {
 
 template <typename T>
 Read<T> refusal(std::string_view expected, std::string_view text, std::string_view hint = "") {
-  return {std::nullopt,
-          fmt::format("expected {}, found {}{}{}", expected, quoted(text), hint.empty() ? "" : "; ", hint)};
+  return {std::nullopt, fmt::format("expected {}, found {}{}{}", expected, in_backquotes(text),
+                                    hint.empty() ? "" : "; ", hint)};
 }
 
 bool is_digit(char c) {

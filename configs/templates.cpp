@@ -342,8 +342,8 @@ std::string render_template(const std::string& name) {
   }
   const std::string nearest = nearest_name(name, names);
   const std::string hint = nearest.empty() ? fmt::format("available: {}", fmt::join(names, ", "))
-                                           : fmt::format("did you mean {}?", quoted(nearest));
-  throw core::UsageError("there is no template {}; {}", quoted(name), hint);
+                                           : fmt::format("did you mean {}?", in_backquotes(nearest));
+  throw core::UsageError("there is no template {}; {}", in_backquotes(name), hint);
 }
 
 }  // namespace athanor::configs

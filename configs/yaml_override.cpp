@@ -87,7 +87,7 @@ YamlNode* child(YamlNode& node, const std::string& name, const Position& positio
 }  // namespace
 
 void apply_override(YamlNode& root, const std::string& assignment, Diagnostics& diagnostics) {
-  const std::string shown = quoted(assignment);
+  const std::string shown = in_backquotes(assignment);
   const Position position{
       std::make_shared<std::string>("command line: " + shown.substr(1, shown.size() - 2))};
   const auto refuse = [&](std::string why) {
@@ -105,7 +105,7 @@ void apply_override(YamlNode& root, const std::string& assignment, Diagnostics& 
   for (const std::string& name : names) {
     node = child(*node, name, position);
     if (node == nullptr)
-      return refuse(fmt::format("{} is not an element of the list (they count from 0)", quoted(name)));
+      return refuse(fmt::format("{} is not an element of the list (they count from 0)", in_backquotes(name)));
   }
   *node = value_node(assignment.substr(equals + 1), position, diagnostics);
   place(*node, position);

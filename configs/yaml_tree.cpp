@@ -2,7 +2,7 @@
 
 #include <exception>
 #include <sstream>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 
 #include <fmt/core.h>
@@ -18,6 +18,9 @@ namespace athanor::configs {
 namespace {
 
 using Kind = YamlNode::Kind;
+
+constexpr const char* kNoAliases =
+    "aliases (*name) are not allowed; write the value out, or quote text that starts with `*`";
 
 // Ends the reading from inside the parser's callbacks.
 struct StopReading {
@@ -47,7 +50,7 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    report(mark, "aliases (*name) are not allowed; write the value out, or quote text that starts with `*`");
+    report(mark, kNoAliases);
     add(make_node(Kind::kNull, mark));
   }
 
@@ -57,7 +60,7 @@ class TreeBuilder : public YAML::EventHandler {
     refuse_tag(mark, tag);
     YamlNode node = make_node(Kind::kScalar, mark);
     node.text = value;
-    node.is_quoted = tag != "?" && !tag.empty();
+    node.is_quoted = tag == "!";
     add(std::move(node));
   }
 
@@ -79,7 +82,7 @@ class TreeBuilder : public YAML::EventHandler {
     bool is_key_usable = false;
     std::string key;
     Position key_position;
-    std::unordered_set<std::string> keys;
+    std::unordered_map<std::string, int> line_of_key;
   };
 
   void report(const YAML::Mark& mark, std::string message) {
@@ -94,7 +97,7 @@ class TreeBuilder : public YAML::EventHandler {
   }
   void refuse_tag(const YAML::Mark& mark, const std::string& tag) {
     if (!tag.empty() && tag != "?" && tag != "!") {
-      report(mark, fmt::format("tags such as {} are not allowed; remove it", quoted(tag)));
+      report(mark, fmt::format("tags such as {} are not allowed; remove it", in_backquotes(tag)));
     }
   }
 
@@ -150,9 +153,10 @@ class TreeBuilder : public YAML::EventHandler {
     };
     if (node.kind != Kind::kScalar) return refuse("expected a name before `:`");
     if (node.text == "<<") return refuse("merge keys (<<) are not allowed; write the values out");
-    if (!map.keys.insert(node.text).second) {
-      return refuse(
-          fmt::format("{} is given twice in the same section; keep one of them", quoted(node.text)));
+    const auto [first, is_new] = map.line_of_key.emplace(node.text, node.position.line);
+    if (!is_new) {
+      return refuse(fmt::format("{} is given twice in the same section, first in line {}; keep one of them",
+                                in_backquotes(node.text), first->second));
     }
     return true;
   }
@@ -160,8 +164,10 @@ class TreeBuilder : public YAML::EventHandler {
   void add_value(OpenContainer& map, YamlNode node) {
     map.has_key = false;
     if (!map.is_key_usable) return;
-    // The parser places a value that is not there on the next line.
-    if (node.kind == Kind::kNull) node.position = map.key_position;
+    // The parser places a value that is not there on a later line.
+    if (node.position.line != map.key_position.line && node.kind == Kind::kNull) {
+      node.position = map.key_position;
+    }
     map.node.entries.push_back({std::move(map.key), std::move(map.key_position), std::move(node)});
   }
 
@@ -192,6 +198,20 @@ bool is_readable_text(const std::string& source_name, std::string_view text, Dia
   return false;
 }
 
+std::string_view line_of(std::string_view text, int line) {
+  for (; line > 0 && text.find('\n') != std::string_view::npos; --line)
+    text.remove_prefix(text.find('\n') + 1);
+  return text.substr(0, text.find('\n'));
+}
+
+// The parser's own words for the two most frequent slips do not help.
+std::string describe_syntax_error(const YAML::Exception& error, std::string_view text) {
+  if (error.msg.rfind(YAML::ErrorMsg::UNKNOWN_ANCHOR, 0) == 0) return kNoAliases;
+  const std::string_view line = error.mark.is_null() ? "" : line_of(text, error.mark.line);
+  const bool has_tab = line.substr(0, line.find_first_not_of(" \t")).find('\t') != std::string_view::npos;
+  return "not valid YAML: " + error.msg + (has_tab ? "; the line is indented with a tab, use spaces" : "");
+}
+
 }  // namespace
 
 const YamlNode* YamlNode::find(std::string_view key) const {
@@ -212,7 +232,7 @@ YamlNode read_yaml(const std::string& source_name, std::string_view text, Diagno
   } catch (const StopReading& stop) {
     diagnostics.push_back(stop.reason);
   } catch (const YAML::Exception& error) {
-    diagnostics.push_back({builder.at(error.mark), "", "not valid YAML: " + error.msg});
+    diagnostics.push_back({builder.at(error.mark), "", describe_syntax_error(error, text)});
   }
   return {};
 }

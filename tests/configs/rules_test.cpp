@@ -1,0 +1,159 @@
+// What options must satisfy together.
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "tests/configs/config_text.h"
+
+namespace athanor::configs {
+namespace {
+
+struct Case {
+  std::vector<std::string> overrides;  // of the smallest configuration
+  const char* expected;                // a part of the one error, or empty: none
+};
+
+const Case kCases[] = {
+    {{}, ""},
+    {{"model.architecture=llama", "model.hidden_size=250"},
+     "model.hidden_size: 250 is not divisible by num_attention_heads 4; change one of them or set head_dim"},
+    {{"model.architecture=llama", "model.hidden_size=250", "model.head_dim=64"}, ""},
+    {{"model.architecture=llama", "model.head_dim=63"},
+     "model.head_dim: a head of width 63 (hidden_size 256, 4 heads) has no pairs to turn; make it even"},
+    {{"model.architecture=llama", "model.num_key_value_heads=3"},
+     "model.num_attention_heads: 4 query heads cannot be shared out to 3 key and value heads"},
+    {{"model.architecture=llama", "model.n_routed_experts=8"},
+     "model.n_routed_experts: architecture llama does not use it; remove it"},
+    {{"model.architecture=llama", "model.n_routed_experts=0"}, ""},
+    {{"model.architecture=qwen3_moe", "model.n_group=2"},
+     "model.n_group: architecture qwen3_moe does not use it"},
+    {{"model.architecture=qwen3_moe", "model.n_routed_experts=0"},
+     "model.n_routed_experts: must be at least 1 for qwen3_moe, found 0"},
+    {{"model.architecture=qwen3_moe", "model.mlp_only_layers=[0, 4]"},
+     "model.mlp_only_layers: there is no layer 4; with num_hidden_layers 4 the last is 3"},
+    {{"model.n_routed_experts=0"}, ""},
+    {{"model.num_experts_per_tok=17"}, "model.num_experts_per_tok: 17 is above n_routed_experts 16"},
+    {{"model.num_experts_per_tok=0"}, "model.num_experts_per_tok: must be at least 1, found 0"},
+    {{"model.topk_group=2"}, "model.topk_group: 2 is above n_group 1; lower it"},
+    {{"model.n_group=3"}, "model.n_group: 3 groups cannot hold 16 routed experts in equal parts"},
+    {{"model.n_group=16"}, "model.n_group: 16 groups leave 1 of 16 experts in each"},
+    {{"model.n_group=8", "model.num_experts_per_tok=4"},
+     "model.num_experts_per_tok: 4 is above the 2 experts of the topk_group 1 groups a token may use"},
+    {{"model.n_group=8", "model.num_experts_per_tok=4", "model.topk_group=2"}, ""},
+    {{"model.first_k_dense_replace=5"},
+     "model.first_k_dense_replace: 5 is above num_hidden_layers 4; lower it"},
+    {{"model.qk_rope_head_dim=31"}, "model.qk_rope_head_dim: must be even and at least 2"},
+    {{"model.kv_lora_rank=0"}, "model.kv_lora_rank: must be at least 1 for deepseek_v3, found 0"},
+    {{"model.num_key_value_heads=2"}, "model.num_key_value_heads: 2 differs from num_attention_heads 4"},
+    {{"model.num_key_value_heads=4"}, ""},
+    {{"model.rope_scaling.factor=4"},
+     "model.rope_scaling.factor: 4 has no effect with rope_scaling.type none"},
+    {{"model.rope_scaling.factor=4", "model.rope_scaling.type=yarn"}, ""},
+    {{"model.rope_scaling.type=yarn", "model.rope_scaling.beta_slow=40"},
+     "model.rope_scaling.beta_fast: 32 must be above beta_slow 40"},
+    {{"model.rope_scaling.type=llama3", "model.rope_scaling.low_freq_factor=8"},
+     "model.rope_scaling.high_freq_factor: 4 must be above low_freq_factor 8"},
+    {{"model.rope_scaling.original_max_position_embeddings=9000"},
+     "model.rope_scaling.original_max_position_embeddings: 9000 is above max_position_embeddings 4096"},
+    {{"data.sequence_length=8192"},
+     "data.sequence_length: 8192 tokens is above model.max_position_embeddings 4096"},
+    {{"data.sequence_length=2", "model.num_nextn_predict_layers=1"},
+     "data.sequence_length: 2 tokens leave nothing to predict 1 tokens further"},
+    {{"data.train=[]"}, "data.train: no training data"},
+    {{"training.max_steps=0"}, "training.max_steps: nothing ends the run"},
+    {{"training.max_tokens=1_000_000"},
+     "training.max_tokens: only one of training.max_steps, training.max_tokens"},
+    {{"training.max_steps=0", "training.max_tokens=100"},
+     "training.max_tokens: 100 is less than the 16384 tokens of one step"},
+    {{"training.max_steps=0", "training.max_epochs=0.5"}, ""},
+    {{"training.global_batch_size=15"},
+     "training.global_batch_size: 15 is not a multiple of training.micro_batch_size 4 x 1 data-parallel rank "
+     "= 4"},
+    {{"parallel.data=3"},
+     "training.global_batch_size: 16 is not a multiple of training.micro_batch_size 4 x 3 data-parallel "
+     "ranks = 12"},
+    {{"training.validate_every=5"},
+     "training.validate_every: 5 steps between validations, but data.validation is"},
+    {{"training.early_stop_patience=5"},
+     "training.early_stop_patience: 5 validations of patience, but training.validate_every is 0"},
+    {{"schedule.warmup_steps=5", "schedule.warmup_ratio=0.1"},
+     "schedule.warmup_steps: 5 steps and schedule.warmup_ratio 0.1 both set the warm-up; keep one"},
+    {{"schedule.warmup_steps=11"}, "schedule.warmup_steps: 11 is above training.max_steps 10; lower it"},
+    {{"schedule.decay=wsd", "schedule.decay_ratio=0.6", "schedule.warmup_ratio=0.5"},
+     "schedule.decay_ratio: 0.6 of the steps for the decay and 0.5 for the warm-up are more than all"},
+    {{"schedule.decay=wsd", "schedule.decay_ratio=0.6", "schedule.warmup_steps=5"},
+     "schedule.decay_ratio: 0.6 of the steps for the decay and 0.5 for the warm-up are more than all"},
+    {{"parallel.expert=2"}, "parallel.expert: 2 is not available in this version; available: 1"},
+};
+
+TEST(Rules, NameBothNumbers) {
+  for (const Case& c : kCases) {
+    const Diagnostics diagnostics = check_yaml(kSmallestConfig, c.overrides);
+    const std::string report = to_string(diagnostics);
+    const std::string label = c.overrides.empty() ? "" : c.overrides[0];
+    EXPECT_EQ(diagnostics.size(), std::string(c.expected).empty() ? 0u : 1u) << label << "\n" << report;
+    EXPECT_NE(report.find(c.expected), std::string::npos) << label << "\n" << report;
+  }
+}
+
+TEST(Rules, AllViolationsComeAtOnce) {
+  EXPECT_EQ(check_yaml(kSmallestConfig, {"training.validate_every=5", "model.topk_group=2",
+                                         "parallel.tensor=2", "training.global_batch_size=15"})
+                .size(),
+            4u);
+}
+
+TEST(Rules, StaySilentAboutValuesThatAreThemselvesWrong) {
+  EXPECT_EQ(
+      check_yaml(kSmallestConfig, {"model.n_routed_experts=many", "model.num_experts_per_tok=20"}).size(),
+      1u);
+  EXPECT_EQ(check_yaml("data: 3\ntraining: {max_steps: 3}\n").size(), 1u);
+}
+
+TEST(Rules, KnowTheNumberOfRanks) {
+  EXPECT_TRUE(check_yaml(kSmallestConfig, {}, {.world_size = 4}).empty());
+  const std::string uneven = to_string(check_yaml(kSmallestConfig, {}, {.world_size = 3}));
+  EXPECT_NE(uneven.find("4 x 3 data-parallel ranks = 12"), std::string::npos) << uneven;
+  const std::string other = to_string(check_yaml(kSmallestConfig, {"parallel.data=2"}, {.world_size = 4}));
+  EXPECT_NE(other.find("parallel.data: 2 does not match the 4 ranks that were started"), std::string::npos)
+      << other;
+}
+
+TEST(Rules, PointAtTheValueThatIsGiven) {
+  const std::string report =
+      to_string(check_yaml("model:\n  n_routed_experts: 1\n" + std::string(kSmallestConfig)));
+  EXPECT_EQ(report.substr(0, report.find(" error")), "run.yaml:2:21:") << report;
+}
+
+TEST(Rules, CleaningNeedsNoModelAndNoData) {
+  EXPECT_TRUE(check_yaml("run: {name: x}\n", {}, {.purpose = Purpose::kCleaning}).empty());
+}
+
+TEST(Validate, ChecksRangesAndRulesOfAValueInMemory) {
+  RunConfig config = read_valid(kSmallestConfig);
+  EXPECT_NO_THROW(validate(config, 2));
+  EXPECT_THROW(validate(config, 3), core::ConfigError);
+  config.optimizer.learning_rate = -1;
+  config.data.train[0].weight = 0;
+  config.optimizer.betas[1] = 2;
+  try {
+    validate(config);
+    FAIL() << "expected an error";
+  } catch (const core::ConfigError& error) {
+    const std::string message = error.what();
+    EXPECT_NE(message.find("optimizer.learning_rate: must be above 0"), std::string::npos) << message;
+    EXPECT_NE(message.find("data.train[0].weight: must be above 0"), std::string::npos) << message;
+    EXPECT_NE(message.find("optimizer.betas[1]: must be at least 0"), std::string::npos) << message;
+  }
+}
+
+TEST(ModelConfig, DefaultsOfEveryArchitecturePass) {
+  for (const char* architecture : {"deepseek_v3", "llama", "qwen2", "qwen3_moe"}) {
+    RunConfig config = read_valid(kSmallestConfig);
+    config.model = default_model(architecture);
+    EXPECT_EQ(config.model.architecture, architecture);
+    EXPECT_NO_THROW(validate(config)) << architecture;
+  }
+}
+
+}  // namespace
+}  // namespace athanor::configs
