@@ -1,0 +1,55 @@
+// Reads text files for tokenizer training in blocks, in bounded memory: JSON lines ({"text": ...}) and plain
+// text.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/file_system.h"
+
+namespace athanor::data::tokenizer {
+
+/// Whole lines of one file.
+struct TextBlock {
+  std::string path;
+  uint64_t first_line = 1;  ///< the number of the first line in the file
+  bool is_json_lines = false;
+  std::string bytes;
+};
+
+/// Gives the blocks of some files, one file after the other. Where blocks end depends on the files only.
+/// `.jsonl`, `.ndjson` and `.json` are JSON lines; `.txt` is one text, cut before lines that start with a
+/// visible character (where the splitting rules of all presets cut too).
+class TextBlockReader {
+ public:
+  /// Throws DataError for another suffix, MissingInputError for a missing file, before anything is read.
+  TextBlockReader(core::FileSystem& fs, std::vector<std::string> paths);
+
+  /// False at the end. Throws DataError for a line of more than 1 GiB.
+  bool next(TextBlock& block);
+
+ private:
+  void open_next_file();
+  bool fill(size_t wanted_bytes);
+
+  core::FileSystem& fs_;
+  std::vector<std::string> paths_;
+  size_t next_path_ = 0;
+  std::unique_ptr<core::ReadableFile> file_;
+  uint64_t offset_ = 0;
+  uint64_t next_line_ = 1;
+  std::string rest_;  ///< read, not given yet
+};
+
+/// Calls visit(text) for every text of the block, in order; texts are valid UTF-8. Throws DataError
+/// `FILE:LINE: ...` for a line that is not a JSON object with a string "text"; empty lines are passed over.
+void for_each_text(const TextBlock& block, const std::function<void(std::string_view)>& visit);
+
+/// The string "text" of a JSON object on one line. `where` starts the message of the DataError.
+std::string text_of_json_line(std::string_view line, const std::string& where);
+
+}  // namespace athanor::data::tokenizer

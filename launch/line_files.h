@@ -1,0 +1,24 @@
+// Commands that map one line to one line, from a file or the standard input to a file or the standard output.
+#pragma once
+
+#include <functional>
+#include <string>
+
+namespace athanor::launch {
+
+struct Line {
+  std::string text;   ///< without its line feed
+  std::string where;  ///< FILE:LINE, for errors
+};
+
+/// Writes convert(line) for every line of `input` that is not blank, in order, many lines at a time on all
+/// threads.
+/// `-` is the standard input or output; a file appears under its name when it is complete. Errors: as the
+/// file system and `convert` throw them; then no output file is left behind.
+void convert_lines(const std::string& input, const std::string& output,
+                   const std::function<std::string(const Line&)>& convert);
+
+/// Cores that this process may use.
+int usable_cores();
+
+}  // namespace athanor::launch
