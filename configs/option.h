@@ -22,11 +22,11 @@ namespace athanor::configs {
 
 struct Option {
   std::string meaning;               ///< one line
-  std::string unit;                  ///< "tokens", "seconds", "bytes"; empty: a plain number or text
+  std::string unit = {};  ///< "tokens", "seconds", "bytes"; empty: a plain number or text
   double minimum = -std::numeric_limits<double>::infinity();
   double maximum = std::numeric_limits<double>::infinity();
   bool above_minimum = false;        ///< the minimum itself is not allowed
-  std::vector<std::string> choices;  ///< text options: the only values allowed (empty: any)
+  std::vector<std::string> choices = {};  ///< text options: the only values allowed (empty: any)
   bool is_required = false;
   bool is_duration = false;          ///< text such as 60s, 5m, 2h, or a number of steps
 };
