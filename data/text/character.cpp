@@ -13,10 +13,8 @@
 namespace athanor::text {
 namespace {
 
-constexpr std::u32string_view kSentenceEnds = U".!?。！？…．｡\"'”’」』》）)；;：:～~";
-// FineWeb counts . ' " ! ? ; FineWeb-2 every script's terminal marks. Closing brackets and colons count in
-// Chinese only by custom, so the last ones are left to the Chinese full-width forms.
-constexpr std::u32string_view kNotEnds = U");:~";
+// FineWeb counts . ' " ! ? at the end of a line; FineWeb-2 adds the terminal marks of other scripts.
+constexpr std::u32string_view kSentenceEnds = U".!?\"'。！？…．｡”’」』）؟۔।";
 
 uint16_t script_bit(char32_t c) {
   UErrorCode status = U_ZERO_ERROR;
@@ -43,15 +41,15 @@ uint16_t general_class(char32_t code_point) {
   const auto c = static_cast<UChar32>(code_point);
   if (u_isUWhiteSpace(c)) return kSpace;
   const uint32_t mask = U_GET_GC_MASK(c);
-  if (mask & (U_GC_L_MASK | U_GC_M_MASK)) return static_cast<uint16_t>(kLetter | script_bit(code_point));
+  if (mask & (U_GC_L_MASK | U_GC_M_MASK | U_GC_NL_MASK)) return static_cast<uint16_t>(kLetter | script_bit(code_point));
   if (mask & U_GC_ND_MASK) return kDigit;
-  if (mask & (U_GC_P_MASK | U_GC_S_MASK | U_GC_NL_MASK | U_GC_NO_MASK)) return kPunctuation;
+  if (mask & (U_GC_P_MASK | U_GC_S_MASK | U_GC_NO_MASK)) return kPunctuation;
   return kIgnorable;
 }
 
 uint16_t classify_slowly(char32_t c) {
   uint16_t result = general_class(c);
-  if (kSentenceEnds.find(c) != std::u32string_view::npos && kNotEnds.find(c) == std::u32string_view::npos)
+  if (kSentenceEnds.find(c) != std::u32string_view::npos)
     result |= kSentenceEnd;
   return result;
 }

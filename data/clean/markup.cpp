@@ -1,0 +1,172 @@
+#include "data/clean/markup.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "data/text/utf8.h"
+
+namespace athanor::clean {
+namespace {
+
+const std::unordered_set<std::string_view>& block_tags() {
+  static const std::unordered_set<std::string_view> tags = {
+      "p",     "div",   "br",   "hr",     "table",  "tr",      "ul",       "ol",      "li",
+      "h1",    "h2",    "h3",   "h4",     "h5",     "h6",      "body",     "html",    "head",
+      "title", "form",  "nav",  "header", "footer", "section", "article",  "aside",   "blockquote",
+      "pre",   "dl",    "dt",   "dd",     "main",   "figure",  "iframe",   "script",  "style",
+      "tbody", "thead", "meta", "link",   "option", "select",  "textarea", "noscript"};
+  return tags;
+}
+
+const std::unordered_set<std::string_view>& inline_tags() {
+  static const std::unordered_set<std::string_view> tags = {
+      "span",   "a",          "img",     "b",   "i",   "u",    "s",     "em",      "strong", "font",
+      "center", "small",      "sup",     "sub", "td",  "th",   "input", "button",  "label",  "code",
+      "cite",   "q",          "mark",    "del", "ins", "abbr", "video", "audio",   "source", "svg",
+      "path",   "figcaption", "picture", "big", "tt",  "kbd",  "var",   "details", "summary"};
+  return tags;
+}
+
+const std::unordered_map<std::string_view, char32_t>& named_references() {
+  static const std::unordered_map<std::string_view, char32_t> names = {
+      {"amp", '&'},      {"lt", '<'},       {"gt", '>'},       {"quot", '"'},     {"apos", '\''},
+      {"nbsp", ' '},     {"ensp", ' '},     {"emsp", ' '},     {"thinsp", ' '},   {"copy", 0xA9},
+      {"reg", 0xAE},     {"trade", 0x2122}, {"middot", 0xB7},  {"bull", 0x2022},  {"hellip", 0x2026},
+      {"mdash", 0x2014}, {"ndash", 0x2013}, {"lsquo", 0x2018}, {"rsquo", 0x2019}, {"ldquo", 0x201C},
+      {"rdquo", 0x201D}, {"laquo", 0xAB},   {"raquo", 0xBB},   {"times", 0xD7},   {"divide", 0xF7},
+      {"deg", 0xB0},     {"plusmn", 0xB1},  {"yen", 0xA5},     {"euro", 0x20AC},  {"pound", 0xA3},
+      {"cent", 0xA2},    {"sect", 0xA7},    {"para", 0xB6},    {"eacute", 0xE9},  {"egrave", 0xE8},
+      {"agrave", 0xE0},  {"ccedil", 0xE7},  {"ouml", 0xF6},    {"uuml", 0xFC},    {"auml", 0xE4},
+      {"szlig", 0xDF},   {"rarr", 0x2192},  {"larr", 0x2190},  {"le", 0x2264},    {"ge", 0x2265}};
+  return names;
+}
+
+bool is_ascii_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  std::transform(result.begin(), result.end(), result.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return result;
+}
+
+struct Tag {
+  std::string name;  ///< lower case; empty: this is no tag
+  size_t end = 0;    ///< the byte after '>'
+  bool is_closing = false;
+};
+
+// The tag that begins at `at`, if its name is HTML's and it closes within 2,000 bytes.
+Tag read_tag(std::string_view html, size_t at) {
+  Tag tag;
+  tag.is_closing = at + 1 < html.size() && html[at + 1] == '/';
+  const size_t begin = at + 1 + (tag.is_closing ? 1 : 0);
+  size_t end = begin;
+  while (end < html.size() && end - begin < 12 &&
+         (is_ascii_letter(html[end]) || (end > begin && is_digit(html[end]))))
+    ++end;
+  const std::string name = lower(html.substr(begin, end - begin));
+  if (block_tags().count(name) + inline_tags().count(name) == 0) return {};
+  if (end >= html.size() || std::string_view(" \t\n/>").find(html[end]) == std::string_view::npos) return {};
+  char quote = 0;
+  for (size_t i = end; i < html.size() && i - at < 2000; ++i) {
+    if (quote != 0)
+      quote = html[i] == quote ? char{0} : quote;
+    else if (html[i] == '"' || html[i] == '\'')
+      quote = html[i];
+    else if (html[i] == '>')
+      return {name, i + 1, tag.is_closing};
+    else if (html[i] == '<')
+      return {};
+  }
+  return {};
+}
+
+// The byte after the element whose content is no text, or after its opening tag when it never closes.
+size_t end_of_raw_element(std::string_view html, const Tag& tag) {
+  for (size_t at = html.find("</", tag.end); at != std::string_view::npos; at = html.find("</", at + 2)) {
+    const Tag closing = read_tag(html, at);
+    if (closing.name == tag.name) return closing.end;
+  }
+  return tag.end;
+}
+
+// Where the text goes on when markup begins at `at`, a '<'; `at` itself when none does.
+size_t skip_markup(std::string_view html, size_t at, std::string& out) {
+  const auto rest = html.substr(at);
+  if (rest.starts_with("<!--")) {
+    const size_t end = rest.find("-->");
+    return end == std::string_view::npos ? at : at + end + 3;
+  }
+  if (rest.starts_with("<!") || rest.starts_with("<?xml")) {
+    const size_t end = rest.substr(0, 300).find('>');
+    return lower(rest.substr(0, 9)) != "<!doctype" && !rest.starts_with("<?xml") ? at
+           : end == std::string_view::npos                                       ? at
+                                                                                 : at + end + 1;
+  }
+  const Tag tag = read_tag(html, at);
+  if (tag.name.empty()) return at;
+  if (block_tags().count(tag.name) != 0 && !out.empty() && out.back() != '\n') out.push_back('\n');
+  if (tag.name == "td" || tag.name == "th") out.push_back(' ');
+  const bool is_raw = !tag.is_closing && (tag.name == "script" || tag.name == "style");
+  return is_raw ? end_of_raw_element(html, tag) : tag.end;
+}
+
+bool is_scalar_value(uint32_t c) {
+  return c >= 0x20 && c <= 0x10FFFF && (c < 0xD800 || c > 0xDFFF);
+}
+
+// Decodes the reference that begins at `at`, an '&'; returns the byte after it, or `at`.
+size_t decode_reference(std::string_view html, size_t at, std::string& out) {
+  const size_t end = html.substr(at, 12).find(';');
+  if (end == std::string_view::npos || end < 2) return at;
+  const auto name = html.substr(at + 1, end - 1);
+  uint32_t value = 0;
+  if (name[0] == '#') {
+    const bool is_hex = name.size() > 2 && (name[1] == 'x' || name[1] == 'X');
+    const auto digits = name.substr(is_hex ? 2 : 1);
+    for (char c : digits) {
+      const int digit = is_digit(c)                                       ? c - '0'
+                        : is_hex && is_ascii_letter(c) && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                                          : -1;
+      if (digit < 0 || digits.size() > 7) return at;
+      value = value * (is_hex ? 16 : 10) + static_cast<uint32_t>(digit);
+    }
+  } else if (const auto found = named_references().find(name); found != named_references().end()) {
+    value = found->second;
+  }
+  if (!is_scalar_value(value)) return at;
+  text::append_utf8(out, value);
+  return at + end + 1;
+}
+
+}  // namespace
+
+bool remove_html(std::string& text) {
+  size_t at = text.find_first_of("<&");
+  if (at == std::string::npos) return false;
+  std::string out(text, 0, at);
+  bool has_changed = false;
+  while (at < text.size()) {
+    const size_t next = text[at] == '<' ? skip_markup(text, at, out) : decode_reference(text, at, out);
+    has_changed |= next != at;
+    if (next == at) out.push_back(text[at]);
+    at = std::max(next, at + 1);
+    const size_t special = std::min(text.find_first_of("<&", at), text.size());
+    out.append(text, at, special - at);
+    at = special;
+  }
+  if (has_changed) text.swap(out);
+  return has_changed;
+}
+
+}  // namespace athanor::clean

@@ -1,0 +1,168 @@
+#include "data/clean/normalise.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include <unicode/bytestream.h>
+#include <unicode/normalizer2.h>
+#include <unicode/uniset.h>
+
+#include "core/error.h"
+#include "data/text/utf8.h"
+
+namespace athanor::clean {
+namespace {
+
+const icu::Normalizer2& normalizer(bool is_compatible) {
+  UErrorCode status = U_ZERO_ERROR;
+  const auto* instance =
+      is_compatible ? icu::Normalizer2::getNFKCInstance(status) : icu::Normalizer2::getNFCInstance(status);
+  ATHANOR_CHECK(U_SUCCESS(status), "ICU has no normalisation data: {}", u_errorName(status));
+  return *instance;
+}
+
+// NFKC for all but the full-width punctuation and the ideographic marks, which Chinese text needs.
+const icu::Normalizer2& nfkc_keeping_punctuation() {
+  static const icu::UnicodeSet* covered = [] {
+    UErrorCode status = U_ZERO_ERROR;
+    auto* set =
+        new icu::UnicodeSet(icu::UnicodeString::fromUTF8("[^[[:P:][:S:]]&[\\uFF01-\\uFF65…‥]]"), status);
+    ATHANOR_CHECK(U_SUCCESS(status), "ICU set: {}", u_errorName(status));
+    set->freeze();
+    return set;
+  }();
+  static const icu::FilteredNormalizer2 filtered(normalizer(true), *covered);
+  return filtered;
+}
+
+void apply_form(const std::string& form, std::string& text) {
+  const auto is_ascii = [](char c) { return static_cast<signed char>(c) >= 0; };
+  if (form == "none" || std::all_of(text.begin(), text.end(), is_ascii)) return;
+  const icu::Normalizer2& with = form == "nfkc" ? nfkc_keeping_punctuation() : normalizer(false);
+  UErrorCode status = U_ZERO_ERROR;
+  if (with.isNormalizedUTF8(text, status) && U_SUCCESS(status)) return;
+  std::string result;
+  result.reserve(text.size());
+  icu::StringByteSink<std::string> sink(&result);
+  status = U_ZERO_ERROR;
+  with.normalizeUTF8(0, text, sink, nullptr, status);
+  ATHANOR_CHECK(U_SUCCESS(status), "ICU normalisation: {}", u_errorName(status));
+  text.swap(result);
+}
+
+bool is_line_end(char32_t c) {
+  return c == 0x85 || c == 0x2028 || c == 0x2029 || c == 0x0B || c == 0x0C;
+}
+
+bool is_odd_blank(char32_t c) {
+  return c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
+}
+
+bool is_joiner(char32_t c) {
+  return c == 0x200C || c == 0x200D;
+}
+
+bool is_invisible(char32_t c) {
+  return c < 0x20 || (c >= 0x7F && c <= 0x9F) || c == 0xAD || c == 0x200B || c == 0x200E || c == 0x200F ||
+         (c >= 0x202A && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF ||
+         (c >= 0xFFF9 && c <= 0xFFFB) || (c >= 0xFDD0 && c <= 0xFDEF) || (c & 0xFFFE) == 0xFFFE;
+}
+
+bool is_full_width(char32_t c) {
+  return c >= 0xFF01 && c <= 0xFF5E;
+}
+
+bool is_letter_or_digit(char32_t ascii) {
+  return (ascii >= '0' && ascii <= '9') || (ascii >= 'A' && ascii <= 'Z') || (ascii >= 'a' && ascii <= 'z');
+}
+
+// Bytes that a plain copy may take over: everything but control characters and the leads of the characters
+// above (C2, E1, E2, E3 80, EF and the planes beyond the first, for their noncharacters).
+constexpr auto kIsPlain = [] {
+  std::array<bool, 256> plain{};
+  for (size_t byte = 0x20; byte < 256; ++byte)
+    plain[byte] = byte != 0x7F && byte != 0xC2 && byte != 0xE1 && byte != 0xE2 && byte != 0xE3 &&
+                  byte != 0xEF && byte < 0xF0;
+  return plain;
+}();
+
+// Copies a text character by character, dropping or replacing what is not wanted.
+class Rewriter {
+ public:
+  Rewriter(const configs::CleanNormalise& options, std::string_view in) : options_(options), in_(in) {
+    out_.reserve(in.size());
+  }
+
+  std::string run() {
+    while (at_ < in_.size()) {
+      const size_t begin = at_;
+      while (at_ < in_.size() && kIsPlain[static_cast<uint8_t>(in_[at_])]) ++at_;
+      out_.append(in_, begin, at_ - begin);
+      if (at_ < in_.size()) take(text::decode(in_.data(), at_));
+    }
+    end_line();
+    while (!out_.empty() && out_.back() == '\n') out_.pop_back();
+    return std::move(out_);
+  }
+
+ private:
+  void take(char32_t c) {
+    if (c == '\n' || c == '\r' || is_line_end(c)) {
+      if (c == '\r' && at_ < in_.size() && in_[at_] == '\n') ++at_;
+      end_line();
+      new_line();
+    } else if (c == '\t') {
+      out_.push_back('\t');
+    } else if (is_odd_blank(c)) {
+      out_.push_back(' ');
+    } else if (options_.remove_control && (is_invisible(c) || (is_joiner(c) && !joins_letters()))) {
+      return;
+    } else if (is_full_width(c) && becomes_ascii(c - 0xFEE0)) {
+      out_.push_back(static_cast<char>(c - 0xFEE0));
+    } else {
+      text::append_utf8(out_, c);
+    }
+  }
+
+  bool becomes_ascii(char32_t ascii) const {
+    return options_.full_width == "all" ||
+           (options_.full_width == "letters_and_digits" && is_letter_or_digit(ascii));
+  }
+
+  // Joiners shape Indic and Persian letters and emoji; after ASCII or Chinese they are noise.
+  bool joins_letters() const {
+    if (out_.size() < 2 || static_cast<signed char>(out_.back()) >= 0) return false;
+    const bool follows_chinese = out_.size() >= 3 && static_cast<uint8_t>(out_[out_.size() - 3]) >= 0xE3 &&
+                                 static_cast<uint8_t>(out_[out_.size() - 3]) <= 0xE9;
+    return !follows_chinese;
+  }
+
+  void end_line() {
+    while (!out_.empty() && (out_.back() == ' ' || out_.back() == '\t')) out_.pop_back();
+  }
+
+  void new_line() {
+    const auto wanted = static_cast<size_t>(options_.max_blank_lines) + 1;
+    size_t pending = 0;
+    while (pending < out_.size() && pending < wanted && out_[out_.size() - 1 - pending] == '\n') ++pending;
+    if (!out_.empty() && pending < wanted) out_.push_back('\n');
+  }
+
+  const configs::CleanNormalise& options_;
+  std::string_view in_;
+  std::string out_;
+  size_t at_ = 0;
+};
+
+}  // namespace
+
+bool normalise(const configs::CleanNormalise& options, std::string& text) {
+  const std::string before = text;
+  text = Rewriter(options, text).run();
+  apply_form(options.form, text);
+  return text != before;
+}
+
+}  // namespace athanor::clean
