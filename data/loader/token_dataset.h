@@ -31,7 +31,7 @@ constexpr int64_t kPaddingToken = 0;
 
 struct LoaderSource {
   std::vector<std::string> paths = {};  ///< `*` and `?` allowed
-  double weight = 1.0;             ///< share of the sequences, relative to the other sources
+  double weight = 1.0;                  ///< share of the sequences, relative to the other sources
 };
 
 struct LoaderOptions {
