@@ -136,7 +136,7 @@ TEST_F(ShardBuilder, BadLinesNameFileAndLine) {
       {"{\"text\": \"a\", \"score\": \"high\"}\n", "`score`"},
       {"{\"text\": \"a\", \"source\": 1}\n", "`source`"},
       {std::string("\0\0\0\0", 4) + "\n", "not valid JSON"},
-      {"\x1f\x8b\x08 compressed", "compressed"},
+      {"\x1f\x8b\x08 not really", "b.jsonl"},
       {std::string(100000, '[') + "\n", "b.jsonl:1"},
       {"", "no documents"},
       {"{\"text\": \"\"}\n", "no documents"},

@@ -42,13 +42,13 @@ class ShardGarbage : public ShardTest {
 
 TEST_F(ShardGarbage, TruncatedAnywhere) {
   ASSERT_TRUE(is_accepted(good_));
-  for (size_t length = 0; length < good_.size(); length += 1 + good_.size() / 150)
+  for (size_t length = 0; length < good_.size(); length += 1 + good_.size() / 80)
     EXPECT_FALSE(is_accepted(good_.substr(0, length))) << length << " of " << good_.size() << " bytes";
 }
 
 TEST_F(ShardGarbage, OneByteChangedAnywhere) {
   // A changed byte that verify accepts must be one that no reader looks at.
-  for (size_t at = 0; at < good_.size(); at += 1 + good_.size() / 400) {
+  for (size_t at = 0; at < good_.size(); at += 1 + good_.size() / 250) {
     std::string bad = good_;
     bad[at] = static_cast<char>(bad[at] ^ 0x41);
     if (!is_accepted(bad)) continue;
@@ -74,7 +74,7 @@ TEST_F(ShardGarbage, RandomBytesWithAndWithoutTheSignature) {
 TEST_F(ShardGarbage, ManyBytesChangedInTheMetadata) {
   // Bursts near the start, where the superblock and the first object headers are.
   const core::CounterRng rng(6, "test/garbage");
-  for (uint64_t round = 0; round < 150; ++round) {
+  for (uint64_t round = 0; round < 80; ++round) {
     std::string bad = good_;
     for (uint64_t i = 0; i < 4; ++i)
       bad[rng.below(round * 8 + i, std::min<size_t>(bad.size(), 3000))] =
