@@ -58,6 +58,13 @@ void BatchStream::read_batches() {
   }
 }
 
+uint64_t BatchStream::num_ready() const {
+  const std::lock_guard lock(mutex_);
+  uint64_t count = 0;
+  while (ready_.contains(next_to_return_ + count)) ++count;
+  return count;
+}
+
 std::optional<Batch> BatchStream::next() {
   std::unique_lock lock(mutex_);
   if (next_to_return_ == num_micro_batches_) return std::nullopt;

@@ -36,6 +36,8 @@ class BatchStream {
   /// it struck, and again at every later call.
   std::optional<Batch> next();
 
+  /// Batches that next() could give without waiting.
+  uint64_t num_ready() const;
   /// Calls of next() that found no batch ready, the first one left out, and how long they waited in all.
   uint64_t num_waits() const { return num_waits_; }
   double waited_s() const { return waited_s_; }

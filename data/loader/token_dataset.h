@@ -30,12 +30,12 @@ constexpr int64_t kNoLabel = -100;
 constexpr int64_t kPaddingToken = 0;
 
 struct LoaderSource {
-  std::vector<std::string> paths;  ///< `*` and `?` allowed
-  double weight = 1.0;             ///< share of the sequences, relative to the other sources
+  std::vector<std::string> paths = {};  ///< `*` and `?` allowed
+  double weight = 1.0;                  ///< share of the sequences, relative to the other sources
 };
 
 struct LoaderOptions {
-  std::vector<LoaderSource> sources;
+  std::vector<LoaderSource> sources = {};
   uint64_t sequence_length = 0;
   uint64_t seed = 0;
   bool shuffle = true;  ///< a new order of all documents of a source each epoch; otherwise file order

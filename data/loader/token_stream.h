@@ -27,7 +27,7 @@ struct Piece {
 struct TokenStreamOptions {
   bool shuffle = true;
   uint64_t seed = 0;
-  std::string name;  ///< separates the shuffles of several sources
+  std::string name = {};  ///< separates the shuffles of several sources
 };
 
 /// Thread-safe. Orders of epochs are built when first needed; the next one is built in the background once

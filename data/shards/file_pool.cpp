@@ -23,4 +23,12 @@ std::shared_ptr<const core::ReadableFile> FilePool::open(const std::string& path
   return file;
 }
 
+void FilePool::forget(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  const auto known = entry_of_.find(path);
+  if (known == entry_of_.end()) return;
+  by_last_use_.erase(known->second);
+  entry_of_.erase(known);
+}
+
 }  // namespace athanor::data

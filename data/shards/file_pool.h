@@ -22,6 +22,9 @@ class FilePool {
   /// it was looked at), MissingInputError when it is gone.
   std::shared_ptr<const core::ReadableFile> open(const std::string& path, uint64_t expected_bytes);
 
+  /// Closes the file, if open: what is at `path` is about to be looked at anew.
+  void forget(const std::string& path);
+
   core::FileSystem& file_system() const { return fs_; }
 
  private:

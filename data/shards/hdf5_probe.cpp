@@ -102,7 +102,10 @@ void add_storage(hid_t dataset, DatasetLayout& layout, const std::string& what) 
   const H5D_layout_t storage = H5Pget_layout(creation.id());
   if (storage == H5D_CHUNKED) return add_chunks(dataset, creation.id(), layout, what);
   if (storage != H5D_CONTIGUOUS || H5Pget_external_count(creation.id()) != 0)
-    throw DataError("{}: expected contiguous or chunked storage inside the file, found another kind", what);
+    throw DataError(
+        "{}: expected contiguous or chunked storage inside the file, found external, virtual or compact "
+        "storage",
+        what);
   const haddr_t address = H5Dget_offset(dataset);
   if (address != HADDR_UNDEF) layout.extents.push_back({0, layout.num_elements, address});
 }

@@ -1,8 +1,5 @@
 #include "data/shards/jsonl_documents.h"
 
-#include <algorithm>
-#include <string_view>
-
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -12,12 +9,6 @@ namespace {
 
 using core::DataError;
 using nlohmann::json;
-
-constexpr uint64_t kBlockBytes = uint64_t{1} << 20;
-
-bool is_compressed(std::string_view start) {
-  return start.starts_with("\x1f\x8b") || start.starts_with("\x28\xb5\x2f\xfd");
-}
 
 std::string text_field(const json& object, const char* key, const std::string& where) {
   const auto field = object.find(key);
@@ -33,7 +24,7 @@ float score_field(const json& object, const std::string& where) {
   return field->get<float>();
 }
 
-json parse_object(const std::string& line, const std::string& where) {
+json parse_object(std::string_view line, const std::string& where) {
   try {
     json object = json::parse(line);
     if (object.is_object()) return object;
@@ -43,22 +34,37 @@ json parse_object(const std::string& line, const std::string& where) {
   throw DataError("{}: expected a JSON object, found another value", where);
 }
 
+std::string_view without_mark(const text::Line& line) {
+  const bool has_mark = line.number == 1 && line.bytes.starts_with("\xef\xbb\xbf");
+  return line.bytes.substr(has_mark ? 3 : 0);
+}
+
+bool is_blank(std::string_view bytes) {
+  return bytes.find_first_not_of(" \t\r") == std::string_view::npos;
+}
+
 }  // namespace
 
 JsonlDocuments::JsonlDocuments(core::FileSystem& fs, std::string path, std::string text_key)
-    : path_(std::move(path)), text_key_(std::move(text_key)), file_(fs.open(path_)) {
-  read_block();
-  if (is_compressed(block_))
-    throw DataError("{}: compressed; expand it first, or use the output of `athanor clean`", path_);
-  if (std::string_view(block_).starts_with("\xef\xbb\xbf")) block_position_ = 3;
-}
+    : path_(std::move(path)),
+      text_key_(std::move(text_key)),
+      lines_(text::open_byte_source(fs, path_), kMaxLineBytes) {}
 
 bool JsonlDocuments::next(Document& document) {
-  do {
-    if (!next_line(line_)) return false;
-  } while (line_.find_first_not_of(" \t\r") == std::string::npos);
-  const std::string where = fmt::format("{}:{}", path_, line_number_);
-  json object = parse_object(line_, where);
+  for (text::Line line; lines_.next(line);) {
+    if (line.is_overlong)
+      throw DataError("{}:{}: a line of more than {} bytes", path_, line.number, kMaxLineBytes);
+    const std::string_view bytes = without_mark(line);
+    if (is_blank(bytes)) continue;
+    parse(bytes, line.number, document);
+    return true;
+  }
+  return false;
+}
+
+void JsonlDocuments::parse(std::string_view bytes, uint64_t line_number, Document& document) const {
+  const std::string where = fmt::format("{}:{}", path_, line_number);
+  json object = parse_object(bytes, where);
   const auto text = object.find(text_key_);
   if (text == object.end() || !text->is_string())
     throw DataError("{}: no string under `{}`; name the right key with --text-key", where, text_key_);
@@ -66,30 +72,6 @@ bool JsonlDocuments::next(Document& document) {
   document.labels = {.source = text_field(object, "source", where),
                      .language = text_field(object, "language", where),
                      .score = score_field(object, where)};
-  return true;
-}
-
-bool JsonlDocuments::next_line(std::string& line) {
-  line.clear();
-  ++line_number_;
-  for (;;) {
-    const size_t end = block_.find('\n', block_position_);
-    const size_t stop = end == std::string::npos ? block_.size() : end;
-    if (line.size() + (stop - block_position_) > kMaxLineBytes)
-      throw DataError("{}:{}: a line of more than {} bytes", path_, line_number_, kMaxLineBytes);
-    line.append(block_, block_position_, stop - block_position_);
-    block_position_ = stop + 1;
-    if (end != std::string::npos) return true;
-    if (!read_block()) return !line.empty();
-  }
-}
-
-bool JsonlDocuments::read_block() {
-  block_.resize(std::min(kBlockBytes, file_->size() - file_position_));
-  block_position_ = 0;
-  file_->read(file_position_, std::as_writable_bytes(std::span(block_.data(), block_.size())));
-  file_position_ += block_.size();
-  return !block_.empty();
 }
 
 }  // namespace athanor::data

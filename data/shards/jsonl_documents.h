@@ -3,11 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
+#include <string_view>
 
 #include "core/file_system.h"
 #include "data/shards/shard_format.h"
+#include "data/text/line_reader.h"
 
 namespace athanor::data {
 
@@ -21,23 +22,18 @@ class JsonlDocuments {
  public:
   static constexpr uint64_t kMaxLineBytes = uint64_t{256} << 20;
 
-  /// Throws MissingInputError, IoError.
+  /// Throws MissingInputError, DataError (named .gz or .zst and neither), IoError.
   JsonlDocuments(core::FileSystem& fs, std::string path, std::string text_key = "text");
 
   /// The next document; false at the end. Blank lines are passed over. Throws DataError with `path:line:` for
-  /// a line that is not a JSON object in UTF-8, has no text, or is too long.
+  /// a line that is not a JSON object in UTF-8, has no text, or is too long, and for damaged compressed data.
   bool next(Document& document);
 
  private:
-  bool next_line(std::string& line);
-  bool read_block();
+  void parse(std::string_view bytes, uint64_t line_number, Document& document) const;
 
   std::string path_, text_key_;
-  std::unique_ptr<core::ReadableFile> file_;
-  uint64_t file_position_ = 0;
-  std::string block_, line_;
-  size_t block_position_ = 0;
-  uint64_t line_number_ = 0;
+  text::LineReader lines_;
 };
 
 }  // namespace athanor::data

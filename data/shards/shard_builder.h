@@ -21,17 +21,17 @@ namespace athanor::data {
 using Tokenize = std::function<std::vector<std::vector<uint32_t>>(std::span<const std::string>)>;
 
 struct ShardBuildOptions {
-  std::vector<std::string> inputs;  ///< JSON lines files
+  std::vector<std::string> inputs = {};  ///< JSON lines files
   std::string text_key = "text";
-  std::string output;                 ///< the first shard; with a cap, its last digits count up
-  uint64_t max_tokens_per_shard = 0;  ///< 0: one shard
-  double validation_fraction = 0;     ///< of the documents, [0, 1)
-  std::string validation_output;      ///< one shard; required with a fraction
-  std::string tokenizer_digest;
+  std::string output = {};             ///< the first shard; with a cap, its last digits count up
+  uint64_t max_tokens_per_shard = 0;   ///< 0: one shard
+  double validation_fraction = 0;      ///< of the documents, [0, 1)
+  std::string validation_output = {};  ///< one shard; required with a fraction
+  std::string tokenizer_digest = {};
   uint64_t vocabulary_size = 0;
-  std::optional<uint32_t> bos_id;  ///< put before every document
-  std::optional<uint32_t> eos_id;  ///< put after every document
-  bool overwrite = false;          ///< replace the numbered shards of an earlier build, the surplus ones too
+  std::optional<uint32_t> bos_id = {};  ///< put before every document
+  std::optional<uint32_t> eos_id = {};  ///< put after every document
+  bool overwrite = false;  ///< replace the numbered shards of an earlier build, the surplus ones too
 };
 
 struct ShardBuildSummary {

@@ -46,8 +46,8 @@ constexpr uint64_t kMaxLabelNames = 65535;
 
 /// What may be known of a document besides its tokens.
 struct DocumentLabels {
-  std::string source;                                     ///< a category, not an address; empty: unknown
-  std::string language;                                   ///< such as zh, en, code; empty: unknown
+  std::string source = {};                                ///< a category, not an address; empty: unknown
+  std::string language = {};                              ///< such as zh, en, code; empty: unknown
   float score = std::numeric_limits<float>::quiet_NaN();  ///< quality; NaN: none given
 };
 

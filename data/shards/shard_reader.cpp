@@ -30,6 +30,7 @@ void read_narrow_tokens(uint64_t first, std::span<uint32_t> out, ReadBlock read_
 }  // namespace
 
 std::vector<ShardReader> ShardReader::open_all(FilePool& pool, std::span<const std::string> paths) {
+  for (const std::string& path : paths) pool.forget(path);
   std::vector<ShardReader> shards;
   for (Hdf5Contents& contents :
        read_hdf5_contents(pool.file_system(), paths, kShardDatasets, kShardAttributes))

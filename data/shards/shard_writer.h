@@ -17,7 +17,7 @@
 namespace athanor::data {
 
 struct ShardWriterOptions {
-  std::string tokenizer_digest;
+  std::string tokenizer_digest = {};
   uint64_t vocabulary_size = 0;
 };
 

@@ -1,0 +1,47 @@
+// RUN/metrics.jsonl: one JSON object per step, on disk as soon as it is written. The validation of a step is
+// in the step's own object. A number that is not finite is null, since JSON has no such numbers.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/file_system.h"
+#include "observe/step_record.h"
+
+namespace athanor::observe {
+
+class MetricsWriter : public Observer {
+ public:
+  /// Appends to `path`, whose directory must exist. Throws CannotWriteError.
+  MetricsWriter(core::FileSystem& fs, std::string path);
+
+  void on_step(const StepRecord& record) override;
+  /// Kept until the step's record comes; before the first step (step 0) it gets an object of its own.
+  void on_validation(const ValidationRecord& record) override;
+  /// Cuts off the objects of later steps and whatever follows them, such as a line that a crash tore.
+  void on_resume(uint64_t step) override;
+
+ private:
+  void write(const std::string& line);
+  void write_pending();
+
+  core::FileSystem& fs_;
+  std::string path_;
+  std::unique_ptr<core::WritableFile> file_;
+  std::optional<ValidationRecord> pending_;
+};
+
+/// The object of a step, without a newline; `validation` may be null.
+std::string metrics_line(const StepRecord& record, const ValidationRecord* validation);
+
+/// The shortest text that reads back to the same bits, always with a point or an exponent; `null` when not
+/// finite.
+std::string json_number(double value);
+
+/// Length of the part of a metrics file that holds whole lines of steps up to `last_step`, from its start to
+/// the first line that is later, torn or not an object with a step. Throws IoError.
+uint64_t metrics_bytes_through(const core::ReadableFile& file, uint64_t last_step);
+
+}  // namespace athanor::observe
