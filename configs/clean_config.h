@@ -41,6 +41,8 @@ struct CleanInput {
           {.meaning =
                "fields (JSON lines) or columns (CSV) whose texts, joined by newlines, are the document"});
   }
+
+  bool operator==(const CleanInput&) const = default;
 };
 
 struct CleanNormalise {
@@ -64,6 +66,8 @@ struct CleanNormalise {
     visit("max_blank_lines", section.max_blank_lines,
           {.meaning = "blank lines in a row that are kept", .minimum = 0});
   }
+
+  bool operator==(const CleanNormalise&) const = default;
 };
 
 /// First-level removal of what is not text. Each is an edit; `max_advertisement_share` drops the document.
@@ -86,6 +90,8 @@ struct CleanBoilerplate {
     visit("policy_lines", section.policy_lines,
           {.meaning = "remove short lines about cookies, terms of use, privacy policy or JavaScript"});
   }
+
+  bool operator==(const CleanBoilerplate&) const = default;
 };
 
 struct CleanLanguage {
@@ -107,6 +113,8 @@ struct CleanLanguage {
           {.meaning = "recognise source code and judge it by the section `code_rules`",
            .choices = {"detect", "never"}});
   }
+
+  bool operator==(const CleanLanguage&) const = default;
 };
 
 /// Rules for prose. All quantities are defined in data/clean/quality_rules.h.
@@ -213,6 +221,8 @@ struct CleanRules {
     visit("drop_lorem_ipsum", section.drop_lorem_ipsum,
           {.meaning = "drop documents that hold the filler text lorem ipsum (C4)"});
   }
+
+  bool operator==(const CleanRules&) const = default;
 };
 
 /// FineWeb-2's Mandarin set, with EvalWeb's limits that do not contradict it.
@@ -279,6 +289,8 @@ struct CleanCodeRules {
     visit("drop_unbalanced", section.drop_unbalanced,
           {.meaning = "drop code whose brackets, quotes or comments do not close"});
   }
+
+  bool operator==(const CleanCodeRules&) const = default;
 };
 
 /// Personal data is replaced by a tag such as <EMAIL>; the surrounding text stays.
@@ -300,6 +312,8 @@ struct CleanPrivacy {
           {.meaning = "mask bank card numbers of 16 to 19 digits whose Luhn check digit holds"});
     visit("mask_in_code", section.mask_in_code, {.meaning = "mask inside source code too"});
   }
+
+  bool operator==(const CleanPrivacy&) const = default;
 };
 
 struct CleanDuplicates {
@@ -337,6 +351,8 @@ struct CleanDuplicates {
           {.meaning = "let all digits count as equal (FineWeb does; unwise for arithmetic)"});
     visit("seed", section.seed, {.meaning = "seed of the hash functions", .minimum = 0});
   }
+
+  bool operator==(const CleanDuplicates&) const = default;
 };
 
 struct CleanConfig {
@@ -414,6 +430,8 @@ struct CleanConfig {
     visit("privacy", section.privacy, {.meaning = "masking of personal data"});
     visit("duplicates", section.duplicates, {.meaning = "exact and near duplicates"});
   }
+
+  bool operator==(const CleanConfig&) const = default;
 };
 
 }  // namespace athanor::configs

@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "configs/clean_config.h"
 #include "configs/data_config.h"
 #include "configs/model_config.h"
 #include "configs/option.h"
@@ -25,6 +26,7 @@ struct RunConfig {
   ParallelConfig parallel;
   CheckpointConfig checkpoint;
   MetricsConfig metrics;
+  CleanConfig clean;
 
   /// Directories with their defaults resolved.
   std::string run_dir() const { return run.dir.empty() ? "runs/" + run.name : run.dir; }
@@ -46,6 +48,7 @@ struct RunConfig {
     visit("parallel", section.parallel, {.meaning = "how ranks share the work"});
     visit("checkpoint", section.checkpoint, {.meaning = "when and where the training state is saved"});
     visit("metrics", section.metrics, {.meaning = "what is reported while training"});
+    visit("clean", section.clean, {.meaning = "cleaning of raw text; not used in training"});
   }
 
   bool operator==(const RunConfig&) const = default;

@@ -2,8 +2,14 @@
 
 namespace athanor::launch {
 
+// In the order of the work: configure, prepare data, train, use the model.
 void add_all_commands(CLI::App& root) {
+  add_train_command(root);
   add_config_commands(root);
+  add_tokenizer_command(root);
+  add_score_command(root);
+  add_generate_command(root);
+  add_export_command(root);
 }
 
 }  // namespace athanor::launch

@@ -1,0 +1,28 @@
+// What the process's surroundings say: the only place that reads environment variables and machine facts.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+namespace athanor::launch {
+
+struct LauncherFacts {
+  bool is_under_mpi = false;
+  std::optional<int64_t> world_size;  ///< as the launcher says before MPI is started
+  int rank = 0;                       ///< the same
+};
+LauncherFacts launcher_facts();
+
+/// Compute threads of one rank: `configured`, or the usable cores divided by the ranks on this machine.
+int threads_per_rank(int64_t configured, int local_ranks);
+
+/// Makes the allocator keep large blocks: activations come and go in the same sizes every step, and giving them back to
+/// the system costs a page fault per 4 KiB.
+void keep_large_allocations();
+
+/// Installs handlers for SIGTERM, SIGINT and SIGUSR1 that store the signal's number here; a second SIGINT or SIGTERM
+/// ends the process at once. The reference stays valid.
+const std::atomic<int>& stop_signal();
+
+}  // namespace athanor::launch

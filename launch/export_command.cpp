@@ -1,0 +1,41 @@
+// athanor export MODEL --format hf --output DIR
+#include <memory>
+
+#include "core/log.h"
+#include "inference/export_hf.h"
+#include "launch/commands.h"
+
+namespace athanor::launch {
+namespace {
+
+struct ExportArguments {
+  std::string model, format = "hf", dtype = "bf16", output;
+  double max_shard_gb = 5;
+};
+
+void run_export(const ExportArguments& arguments) {
+  inference::ModelFiles files = inference::open_model(arguments.model);
+  inference::export_hf(files, {.output = arguments.output,
+                               .dtype = arguments.dtype == "fp32" ? at::kFloat : at::kBFloat16,
+                               .max_shard_bytes = static_cast<uint64_t>(arguments.max_shard_gb * 1e9)});
+  core::log::info("{}: written from {}", arguments.output, files.path);
+}
+
+}  // namespace
+
+void add_export_command(CLI::App& root) {
+  auto arguments = std::make_shared<ExportArguments>();
+  CLI::App* command = root.add_subcommand("export", "Write a model in another program's format");
+  command->add_option("model", arguments->model, "a run directory, a checkpoint, or a Hugging Face directory")->required();
+  command->add_option("--format", arguments->format, "hf: config.json and safetensors that transformers and vLLM load")
+      ->check(CLI::IsMember({"hf"}))
+      ->capture_default_str();
+  command->add_option("--dtype", arguments->dtype, "precision of the weights")->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
+  command->add_option("--output", arguments->output, "directory to write")->required();
+  command->add_option("--max-shard-gb", arguments->max_shard_gb, "largest weight file, in gigabytes")
+      ->check(CLI::Range(0.001, 1000.0))
+      ->capture_default_str();
+  command->callback([arguments] { run_export(*arguments); });
+}
+
+}  // namespace athanor::launch

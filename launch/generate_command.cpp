@@ -1,0 +1,94 @@
+// athanor generate MODEL --prompt T | --input F --output F
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/file_system.h"
+#include "inference/generate.h"
+#include "launch/commands.h"
+#include "launch/model_arguments.h"
+
+namespace athanor::launch {
+namespace {
+
+using data::tokenizer::IncrementalDecoder;
+using nlohmann::json;
+
+struct GenerateArguments {
+  ModelArguments model;
+  std::optional<std::string> prompt;
+  std::string input, output;
+  inference::GenerateOptions options;
+  bool ignore_eos = false;
+};
+
+std::string text_of(const std::vector<int64_t>& ids, const OpenModel& opened) {
+  if (!opened.tokenizer) return "";
+  return opened.tokenizer->decode(std::vector<uint32_t>(ids.begin(), ids.end()), /*skip_special_tokens=*/true);
+}
+
+// Prints the prompt and then the text as it comes.
+void stream_prompt(const GenerateArguments& arguments, OpenModel& opened) {
+  const auto tokens = opened.require_tokenizer().encode(*arguments.prompt, true);
+  IncrementalDecoder decoder(*opened.tokenizer, /*skip_special_tokens=*/true);
+  const auto print = [](const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  };
+  print(*arguments.prompt);
+  inference::generate(*opened.model, {{tokens.begin(), tokens.end()}}, arguments.options,
+                      [&](size_t, int64_t token) { print(decoder.push(static_cast<uint32_t>(token))); });
+  print(decoder.finish() + "\n");
+}
+
+void generate_file(const GenerateArguments& arguments, OpenModel& opened) {
+  std::vector<std::vector<int64_t>> prompts;
+  for_each_object(arguments.input, [&](const json& object, const std::string& where) {
+    prompts.push_back(ids_of(object, "prompt", opened, where));
+  });
+  std::string lines;
+  for (const auto& ids : inference::generate(*opened.model, prompts, arguments.options))
+    lines += json({{"text", text_of(ids, opened)}, {"ids", ids}}).dump() + "\n";
+  core::write_file_atomically(core::posix_file_system(), arguments.output, lines);
+}
+
+void run_generate(GenerateArguments& arguments) {
+  if (arguments.prompt.has_value() == !arguments.input.empty())
+    throw core::UsageError("generate: give either --prompt TEXT or --input FILE with --output FILE");
+  if (!arguments.input.empty() && arguments.output.empty())
+    throw core::UsageError("generate: --input FILE needs --output FILE");
+  inference::check(arguments.options.sampling);
+  OpenModel opened = open(arguments.model);
+  if (!arguments.ignore_eos) arguments.options.stop_tokens = opened.eos_token_ids;
+  if (arguments.prompt) {
+    stream_prompt(arguments, opened);
+  } else {
+    generate_file(arguments, opened);
+  }
+}
+
+}  // namespace
+
+void add_generate_command(CLI::App& root) {
+  auto arguments = std::make_shared<GenerateArguments>();
+  CLI::App* command = root.add_subcommand("generate", "Continue prompts");
+  arguments->model.add_to(*command);
+  auto& options = arguments->options;
+  command->add_option("--prompt", arguments->prompt, "text to continue; printed with its continuation as it comes");
+  command->add_option("--input", arguments->input, "JSON lines: {\"prompt\": ...} or {\"ids\": [...]}");
+  command->add_option("--output", arguments->output, "JSON lines: {\"text\": ..., \"ids\": [...]}, the new tokens only");
+  command->add_option("--max-new-tokens", options.max_new_tokens, "tokens per prompt at most")->check(CLI::Range(1, 1 << 30))->capture_default_str();
+  command->add_option("--temperature", options.sampling.temperature, "0: greedy")->capture_default_str();
+  command->add_option("--top-k", options.sampling.top_k, "only the k most likely tokens (0: all)")->capture_default_str();
+  command->add_option("--top-p", options.sampling.top_p, "only the likeliest tokens that hold this much probability")->capture_default_str();
+  command->add_option("--min-p", options.sampling.min_p, "only tokens at least so likely, relative to the likeliest")->capture_default_str();
+  command->add_option("--seed", options.sampling.seed, "of the random numbers")->capture_default_str();
+  command->add_option("--batch-size", options.batch_size, "prompts decoded together")->check(CLI::Range(1, 65536))->capture_default_str();
+  command->add_flag("--ignore-eos", arguments->ignore_eos, "go on after an end token");
+  command->callback([arguments] { run_generate(*arguments); });
+}
+
+}  // namespace athanor::launch

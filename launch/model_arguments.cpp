@@ -1,0 +1,79 @@
+#include "launch/model_arguments.h"
+
+#include <fstream>
+
+#include <ATen/Parallel.h>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/parallel_for.h"
+#include "launch/environment.h"
+
+namespace athanor::launch {
+
+using nlohmann::json;
+
+void ModelArguments::add_to(CLI::App& command) {
+  command.add_option("model", model, "a Hugging Face directory, a checkpoint, or a run directory (its newest checkpoint)")
+      ->required();
+  command.add_option("--dtype", dtype, "precision to compute in; auto: bf16 for bf16 weights, else fp32")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+      ->capture_default_str();
+  command.add_option("--tokenizer", tokenizer, "tokenizer.json (default: the one beside the model)");
+  command.add_option("--threads", threads, "compute threads (0: all usable cores)")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+}
+
+const data::tokenizer::Tokenizer& OpenModel::require_tokenizer() const {
+  if (!tokenizer)
+    throw core::UsageError("the model has no tokenizer.json beside it: give one with --tokenizer, or pass token ids");
+  return *tokenizer;
+}
+
+OpenModel open(const ModelArguments& arguments) {
+  core::set_num_threads(threads_per_rank(arguments.threads, 1));
+  at::set_num_threads(1);
+  keep_large_allocations();
+  inference::ModelFiles files = inference::open_model(arguments.model);
+  const at::ScalarType dtype = arguments.dtype == "fp32"   ? at::kFloat
+                               : arguments.dtype == "bf16" ? at::kBFloat16
+                                                           : files.weights->dtype();
+  OpenModel opened{.model = std::make_unique<inference::LoadedModel>(files.spec, *files.weights, dtype),
+                   .tokenizer = nullptr,
+                   .eos_token_ids = files.eos_token_ids};
+  const std::string path = arguments.tokenizer.empty() ? files.tokenizer.value_or("") : arguments.tokenizer;
+  if (!path.empty())
+    opened.tokenizer = std::make_shared<data::tokenizer::Tokenizer>(data::tokenizer::Tokenizer::from_file(path));
+  if (opened.eos_token_ids.empty() && opened.tokenizer && opened.tokenizer->eos_id())
+    opened.eos_token_ids = {static_cast<int64_t>(*opened.tokenizer->eos_id())};
+  return opened;
+}
+
+std::vector<int64_t> ids_of(const json& object, const char* text_key, const OpenModel& model, const std::string& where) {
+  if (object.contains("ids")) {
+    const json& ids = object.at("ids");
+    const bool all_integers = ids.is_array() && std::all_of(ids.begin(), ids.end(), [](const json& id) { return id.is_number_integer(); });
+    if (!all_integers) throw core::DataError("{}: \"ids\": expected a list of integers", where);
+    return ids.get<std::vector<int64_t>>();
+  }
+  if (!object.contains(text_key) || !object.at(text_key).is_string())
+    throw core::DataError("{}: expected {{\"{}\": text}} or {{\"ids\": [...]}}", where, text_key);
+  const auto tokens = model.require_tokenizer().encode(object.at(text_key).get_ref<const std::string&>(), true);
+  return {tokens.begin(), tokens.end()};
+}
+
+void for_each_object(const std::string& path, const std::function<void(const json&, const std::string&)>& visit) {
+  std::ifstream file(path);
+  if (!file) throw core::MissingInputError("{}: no such file; check the path", path);
+  std::string line;
+  for (int64_t number = 1; std::getline(file, line); ++number) {
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const std::string where = fmt::format("{}:{}", path, number);
+    const json object = json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!object.is_object()) throw core::DataError("{}: expected a JSON object on the line", where);
+    visit(object, where);
+  }
+}
+
+}  // namespace athanor::launch

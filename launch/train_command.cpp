@@ -1,0 +1,99 @@
+// athanor train CONFIG [section.key=value ...]
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+
+#include <ATen/Parallel.h>
+
+#include "configs/load.h"
+#include "core/error.h"
+#include "core/file_system.h"
+#include "core/log.h"
+#include "core/parallel_for.h"
+#include "launch/commands.h"
+#include "launch/environment.h"
+#include "parallel/session.h"
+#include "trainer/trainer.h"
+
+namespace athanor::launch {
+namespace {
+
+struct TrainArguments {
+  std::string config;
+  std::vector<std::string> overrides;
+  std::string resume = "auto";
+};
+
+trainer::ResumeChoice resume_choice(const std::string& text) {
+  using Kind = trainer::ResumeChoice::Kind;
+  if (text == "auto") return {Kind::kNewest, {}};
+  if (text == "never") return {Kind::kNever, {}};
+  return {Kind::kPath, text};
+}
+
+core::log::Level level_of(const std::string& name) {
+  if (name == "debug") return core::log::Level::kDebug;
+  if (name == "warning") return core::log::Level::kWarning;
+  if (name == "error") return core::log::Level::kError;
+  return core::log::Level::kInfo;
+}
+
+void prepare_process(const configs::RunConfig& config, const parallel::Session& session) {
+  const std::string logs = config.run_dir() + "/logs";
+  core::posix_file_system().create_directories(logs);
+  core::log::configure({.rank = session.rank(), .console_level = level_of(config.run.log_level), .directory = logs});
+  core::set_num_threads(threads_per_rank(config.run.threads, session.local_size()));
+  at::set_num_threads(1);  // the kernels bring their own threads; a second pool would fight them for the cores
+}
+
+// The error is reported by the rank it struck; the job then ends with its exit code on every rank.
+[[noreturn]] void end_job(parallel::Session& session, const core::Error& error) {
+  core::log::error("{}", error.what());
+  core::log::flush();
+  session.abort(static_cast<int>(error.exit_code()));
+}
+
+trainer::Outcome train(const trainer::TrainerOptions& options, parallel::Session& session) {
+  try {
+    prepare_process(options.config, session);
+    const trainer::Outcome outcome = trainer::train(options, session);
+    session.finish();
+    return outcome;
+  } catch (const core::Error& error) {
+    if (session.size() > 1) end_job(session, error);
+    throw;
+  } catch (const std::exception& error) {
+    if (session.size() > 1) end_job(session, core::InternalError("internal error: {}", error.what()));
+    throw;
+  }
+}
+
+void run_train(const TrainArguments& arguments) {
+  const LauncherFacts facts = launcher_facts();
+  trainer::TrainerOptions options;
+  options.config = configs::load_run_config(arguments.config, arguments.overrides, {.world_size = facts.world_size, .is_input_checked = true});
+  options.resume = resume_choice(arguments.resume);
+  options.stop_signal = &stop_signal();
+  options.is_terminal = ::isatty(STDOUT_FILENO) != 0;
+  keep_large_allocations();
+  const auto session = parallel::start_session({.under_mpi_launcher = facts.is_under_mpi});
+  if (train(options, *session) == trainer::Outcome::kStopRequested)
+    throw core::StartAgain("stopped on request; a checkpoint is saved in {}: start the same command again to go on",
+                           options.config.checkpoint_dir());
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& root) {
+  auto arguments = std::make_shared<TrainArguments>();
+  CLI::App* command = root.add_subcommand("train", "Run the task that a configuration names, alone or under mpirun");
+  command->add_option("config", arguments->config, "the configuration (YAML)")->required();
+  command->add_option("overrides", arguments->overrides, "section.key=value, over the file");
+  command->add_option("--resume", arguments->resume,
+                      "auto: from the newest good checkpoint in checkpoint.dir, if there is one; never; or a checkpoint's path")
+      ->capture_default_str();
+  command->callback([arguments] { run_train(*arguments); });
+}
+
+}  // namespace athanor::launch
