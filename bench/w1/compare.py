@@ -1,0 +1,83 @@
+"""Workload W1 with one rank and two, beside transformers on the same machine in the same run.
+
+    compare.py ATHANOR MPIRUN [--python PYTHON_WITH_TRANSFORMERS] [--steps 8] [--rounds 2]
+
+Prints one JSON line per measurement and the ratios of the medians. Absolute figures hold for this machine only.
+"""
+import argparse
+import json
+import os
+import pathlib
+import random
+import statistics
+import subprocess
+import tempfile
+
+parser = argparse.ArgumentParser()
+parser.add_argument("athanor")
+parser.add_argument("mpirun")
+parser.add_argument("--python")
+parser.add_argument("--steps", type=int, default=8)
+parser.add_argument("--rounds", type=int, default=2)
+arguments = parser.parse_args()
+here = pathlib.Path(tempfile.mkdtemp(prefix="athanor-w1-"))
+
+
+def make_shard():
+    """A vocabulary of 8,192 and tokens enough: random words in a trained tokenizer's reach are all that matters."""
+    words = ["".join(random.Random(i).choices("abcdefghijklmnopqrstuvwxyz", k=5)) for i in range(9000)]
+    generator = random.Random(0)
+    with open(here / "text.jsonl", "w") as text:
+        for _ in range(1500):
+            text.write(json.dumps({"text": " ".join(generator.choices(words, k=400))}) + "\n")
+    run("tokenizer", "train", "--input", here / "text.jsonl", "--vocab-size", 8192, "--output", here / "tokenizer.json")
+    run("shards", "build", "--input", here / "text.jsonl", "--tokenizer", here / "tokenizer.json", "--output", here / "train-00000.h5")
+
+
+def run(*command):
+    subprocess.run([arguments.athanor, *map(str, command)], check=True, capture_output=True)
+
+
+def train(ranks, name, *overrides):
+    yaml = subprocess.run([arguments.athanor, "init", "pretrain-moe-w1"], check=True, capture_output=True, text=True).stdout
+    (here / "w1.yaml").write_text(yaml)
+    command = [arguments.athanor, "train", here / "w1.yaml", f"run.dir={here}/{name}", f"data.train.0.path={here}/train-*.h5",
+               "data.validation=[]", "training.validate_every=0", f"training.max_steps={arguments.steps}", "checkpoint.every=0",
+               "checkpoint.save_at_end=false", f"training.global_batch_size={4 * ranks}", *overrides]
+    if ranks > 1:
+        command = [arguments.mpirun, "-np", str(ranks), *command]
+    result = subprocess.run(["/usr/bin/time", "-f", "%M", *map(str, command)], capture_output=True, text=True)
+    if result.returncode:
+        raise SystemExit(result.stderr)
+    steps = [json.loads(line) for line in open(here / name / "metrics.jsonl")][2:]
+    seconds = statistics.median(step["step_seconds"] for step in steps)
+    return {"program": "athanor", "ranks": ranks, "options": " ".join(overrides), "tokens_per_second": round(4096 * ranks / seconds, 1),
+            "step_seconds": round(seconds, 3), "mfu": round(statistics.median(step["mfu"] for step in steps), 3),
+            "largest_process_mib": int(result.stderr.split()[-1]) // 1024}
+
+
+def peer(*options):
+    result = subprocess.run([arguments.python, pathlib.Path(__file__).parent / "transformers_w1.py", *options], capture_output=True, text=True)
+    if result.returncode:
+        raise SystemExit(result.stderr)
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+make_shard()
+speeds = {}
+for number in range(arguments.rounds):
+    cases = {"athanor, 1 rank": lambda: train(1, f"one-{number}"),
+             "athanor, 1 rank, full recomputation": lambda: train(1, f"recompute-{number}", "training.recompute=full"),
+             "athanor, 2 ranks": lambda: train(2, f"two-{number}")}
+    if arguments.python:
+        cases["transformers"] = peer
+        cases["transformers, grouped experts"] = lambda: peer("--grouped")
+    for name, case in cases.items():
+        figures = case()
+        print(json.dumps({"case": name, **figures}), flush=True)
+        speeds.setdefault(name, []).append(figures["tokens_per_second"])
+medians = {name: statistics.median(values) for name, values in speeds.items()}
+print(json.dumps({"conditions": {"cores": os.cpu_count(), "rounds": arguments.rounds, "steps": arguments.steps}, "medians": medians}))
+for peer_name in ("transformers", "transformers, grouped experts"):
+    if peer_name in medians:
+        print(f"athanor on 1 rank / {peer_name}: {medians['athanor, 1 rank'] / medians[peer_name]:.2f}")

@@ -1,0 +1,235 @@
+"""The program from outside: raw text to a trained model, stopping and going on, and what bad input gets.
+
+    end_to_end.py ATHANOR MPIRUN        prints every case; exit code 1 when one fails
+"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+ATHANOR, MPIRUN = sys.argv[1:3]
+HERE = pathlib.Path(tempfile.mkdtemp(prefix="athanor-e2e-"))
+failures = []
+
+CONFIG = """
+run: {name: tiny, dir: DIR, seed: 7, device: cpu}
+task: pretrain
+model:
+  architecture: deepseek_v3
+  hidden_size: 32
+  intermediate_size: 64
+  num_hidden_layers: 2
+  num_attention_heads: 2
+  n_routed_experts: 4
+  num_experts_per_tok: 2
+  moe_intermediate_size: 16
+  kv_lora_rank: 16
+  qk_nope_head_dim: 8
+  qk_rope_head_dim: 8
+  v_head_dim: 16
+  max_position_embeddings: 256
+data:
+  tokenizer: HERE/tokenizer.json
+  sequence_length: 64
+  train: [{path: HERE/train-*.h5}]
+  validation: [{path: HERE/validation-*.h5}]
+training: {global_batch_size: 8, micro_batch_size: 1, max_steps: 12, precision: PRECISION, validate_every: 4, validation_batches: 2}
+optimizer: {learning_rate: 3.0e-3}
+schedule: {warmup_steps: 2}
+parallel: {zero: 3}
+checkpoint: {every: 3}
+metrics: {tensorboard: true}
+"""
+
+
+def run(*args, ranks=0, env=None, timeout=240):
+    command = [ATHANOR, *map(str, args)]
+    if ranks:
+        command = [MPIRUN, "-np", str(ranks), *command]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})})
+
+
+def check(name, holds, detail=""):
+    print(("ok    " if holds else "FAILED ") + name, flush=True)
+    if not holds:
+        failures.append(name)
+        print("       " + str(detail)[-2000:], flush=True)
+
+
+def expect(name, result, code, *parts):
+    """The exit code, and texts that the message must hold."""
+    text = result.stdout + result.stderr
+    missing = [part for part in parts if part not in text]
+    check(name, result.returncode == code and not missing,
+          f"exit code {result.returncode}, expected {code}; missing {missing}\n{text}")
+
+
+def config(name, precision="fp32"):
+    path = HERE / f"{name}.yaml"
+    path.write_text(CONFIG.replace("DIR", str(HERE / name)).replace("HERE", str(HERE)).replace("PRECISION", precision))
+    return path
+
+
+def metrics(name):
+    lines = [json.loads(line) for line in (HERE / name / "metrics.jsonl").read_text().splitlines()]
+    return [(m["step"], m["loss"], m["grad_norm"], m["learning_rate"], m["tokens"], m.get("validation_loss")) for m in lines]
+
+
+def prepare_data():
+    expect("synth", run("synth", "--output", HERE / "raw.jsonl", "--bytes", 600000, "--seed", 3), 0)
+    (HERE / "clean.yaml").write_text(f"clean:\n  inputs: [{{path: {HERE}/raw.jsonl}}]\n  output: {HERE}/clean.jsonl\n")
+    expect("clean", run("clean", HERE / "clean.yaml"), 0)
+    kept = sum(1 for _ in open(HERE / "clean.jsonl"))
+    check("clean keeps a good part and removes some", 0 < kept < sum(1 for _ in open(HERE / "raw.jsonl")), kept)
+    expect("tokenizer train", run("tokenizer", "train", "--input", HERE / "clean.jsonl", "--vocab-size", 600, "--output",
+                                  HERE / "tokenizer.json"), 0)
+    expect("shards build", run("shards", "build", "--input", HERE / "clean.jsonl", "--tokenizer", HERE / "tokenizer.json",
+                               "--output", HERE / "train-00000.h5", "--validation-fraction", 0.1, "--validation-output",
+                               HERE / "validation-00000.h5"), 0)
+    expect("shards verify", run("shards", "verify", HERE / "train-00000.h5", HERE / "validation-00000.h5"), 0)
+
+
+def train_and_resume():
+    for precision in ("fp32", "bf16"):
+        straight, broken = f"straight-{precision}", f"broken-{precision}"
+        expect(f"train alone, {precision}", run("train", config(straight, precision)), 0)
+        check(f"{precision}: a line per step", [m[0] for m in metrics(straight)] == list(range(1, 13)), metrics(straight))
+        path = config(broken, precision)
+        expect("train on 2 ranks, leave after 4 steps", run("train", path, "training.stop_after_steps=4", ranks=2), 0)
+        expect("go on with 4 ranks at ZeRO 1, leave after 5 more",
+               run("train", path, "training.stop_after_steps=5", "parallel.zero=1", ranks=4), 0)
+        expect("go on alone to the end", run("train", path, "parallel.zero=0"), 0)
+        check(f"{precision}: the same bits at every step", metrics(straight) == metrics(broken),
+              [pair for pair in zip(metrics(straight), metrics(broken)) if pair[0] != pair[1]][:2])
+    first, last = metrics("straight-fp32")[0], metrics("straight-fp32")[-1]
+    check("the loss falls", last[1] < first[1], (first, last))
+
+
+def stop_by_signal():
+    path = config("stopped")
+    process = subprocess.Popen([ATHANOR, "train", str(path), "training.max_steps=100000"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    deadline = time.time() + 60
+    while time.time() < deadline and not (HERE / "stopped" / "metrics.jsonl").exists():
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    output = "".join(process.communicate(timeout=60))
+    check("SIGTERM: exit code 75 and a checkpoint", process.returncode == 75 and "start the same command again" in output,
+          (process.returncode, output))
+    steps = [m[0] for m in metrics("stopped")]
+    expect("and on from there", run("train", path, "training.max_steps=100000", "training.stop_after_steps=2"), 0, "resumed from")
+    after = [m[0] for m in metrics("stopped")]
+    check("no step twice, none left out", after == list(range(1, steps[-1] + 3)), (steps[-1], after[-4:]))
+
+
+def kill_and_go_on():
+    path = config("killed")
+    process = subprocess.Popen([ATHANOR, "train", str(path), "training.max_steps=100000"], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    deadline = time.time() + 60
+    while time.time() < deadline and not list((HERE / "killed" / "checkpoints").glob("step-*[0-9]")):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    expect("after kill -9 it goes on from the newest checkpoint",
+           run("train", path, "training.max_steps=100000", "training.stop_after_steps=1"), 0, "resumed from")
+    newest = sorted((HERE / "killed" / "checkpoints").glob("step-*[0-9]"))[-1]
+    damaged = next(newest.glob("*.safetensors"))
+    data = bytearray(damaged.read_bytes())
+    data[-1] ^= 1
+    damaged.write_bytes(data)
+    result = run("train", path, "training.max_steps=100000", "training.stop_after_steps=1")
+    expect("one flipped bit: the checkpoint before it is taken, and said so", result, 0, damaged.parent.name, "resumed from")
+
+
+def use_the_model():
+    (HERE / "texts.jsonl").write_text('{"text": "从前有一个小镇。"}\n{"ids": [5, 6, 7, 8]}\n{"ids": [9]}\n')
+    model = HERE / "straight-fp32"
+    expect("score a run", run("score", model, "--input", HERE / "texts.jsonl", "--output", HERE / "scores.jsonl", "--logits",
+                              HERE / "logits.safetensors", "--dtype", "fp32"), 0)
+    scores = [json.loads(line) for line in open(HERE / "scores.jsonl")]
+    check("one log-probability per predicted token", [len(s["ids"]) - len(s["logprobs"]) for s in scores] == [1, 1, 1], scores)
+    check("log-probabilities are not positive", all(p <= 0 for s in scores for p in s["logprobs"]))
+    raw = (HERE / "logits.safetensors").read_bytes()
+    header = json.loads(raw[8:8 + struct.unpack("<Q", raw[:8])[0]])
+    check("logits of every line", [header[f"logits.{i}"]["shape"][0] for i in range(3)] == [len(s["ids"]) for s in scores], header)
+    expect("export", run("export", model, "--format", "hf", "--dtype", "fp32", "--output", HERE / "exported"), 0)
+    expect("score the export", run("score", HERE / "exported", "--input", HERE / "texts.jsonl", "--output",
+                                   HERE / "scores2.jsonl", "--dtype", "fp32"), 0)
+    check("the same scores", scores == [json.loads(line) for line in open(HERE / "scores2.jsonl")])
+    expect("generate", run("generate", model, "--prompt", "从前有", "--max-new-tokens", 8), 0, "从前有")
+    (HERE / "prompts.jsonl").write_text('{"prompt": "one plus"}\n{"ids": [5, 6]}\n')
+    for batch in (1, 2):
+        expect(f"generate a file, batch {batch}",
+               run("generate", model, "--input", HERE / "prompts.jsonl", "--output", HERE / f"out{batch}.jsonl",
+                   "--max-new-tokens", 12, "--ignore-eos", "--temperature", 0.8, "--batch-size", batch), 0)
+    check("batching changes nothing", (HERE / "out1.jsonl").read_text() == (HERE / "out2.jsonl").read_text())
+    check("as many tokens as asked for", [len(json.loads(l)["ids"]) for l in open(HERE / "out1.jsonl")] == [12, 12])
+    expect("train from the export", run("train", config("from"), f"model={{from: {HERE}/exported}}", "training.stop_after_steps=1"), 0)
+
+
+def bad_input():
+    good = config("bad")
+    expect("no such configuration", run("train", HERE / "none.yaml"), 66, "none.yaml")
+    expect("an unknown option", run("train", good, "training.max_stepz=5"), 78, "max_steps")
+    expect("no such shards", run("train", good, f"data.train.0.path={HERE}/none-*.h5"), 66, "none-*.h5")
+    (HERE / "cut.h5").write_bytes((HERE / "train-00000.h5").read_bytes()[:5000])
+    expect("a truncated shard", run("train", good, f"data.train.0.path={HERE}/cut.h5"), 65, "cut.h5")
+    (HERE / "noise.h5").write_bytes(os.urandom(4096))
+    expect("a shard of noise", run("train", good, f"data.train.0.path={HERE}/noise.h5"), 65, "noise.h5")
+    (HERE / "empty.h5").write_bytes(b"")
+    expect("an empty shard", run("train", good, f"data.train.0.path={HERE}/empty.h5"), 65, "empty.h5")
+    expect("a model smaller than the vocabulary", run("train", good, "model.vocab_size=100"), 78, "100")
+    expect("a batch that does not divide", run("train", good, "training.global_batch_size=6", ranks=4), 78, "6")
+    expect("another model than the checkpoint's", run("train", config("straight-fp32"), "model.hidden_size=64",
+                                                      "training.max_steps=20"), 78, "hidden_size")
+    expect("another seed than the checkpoint's", run("train", config("straight-fp32"), "run.seed=8", "training.max_steps=20"), 78,
+           "run.seed")
+    expect("never resume into an old run", run("train", config("straight-fp32"), "--resume", "never"), 78, "--resume never")
+    expect("resume from nothing", run("train", good, "--resume", HERE / "nothing"), 66, "nothing")
+    expect("a directory that cannot be written", run("train", good, "run.dir=/proc/none", "checkpoint.dir=/proc/none/c"), 73, "/proc/none")
+    exported = HERE / "exported"
+    shutil.copytree(exported, HERE / "lying")
+    weights = HERE / "lying" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    expect("truncated weights", run("score", HERE / "lying", "--input", HERE / "texts.jsonl", "--output", HERE / "x.jsonl"), 65,
+           "model.safetensors")
+    shape = json.loads((exported / "config.json").read_text())
+    shape["hidden_size"] = 48
+    (HERE / "lying" / "config.json").write_text(json.dumps(shape))
+    weights.write_bytes((exported / "model.safetensors").read_bytes())
+    expect("weights of another shape", run("score", HERE / "lying", "--input", HERE / "texts.jsonl", "--output", HERE / "x.jsonl"), 65,
+           "expected shape")
+    (HERE / "lying" / "pytorch_model.bin").write_bytes(b"x")
+    weights.unlink()
+    expect("pickled weights", run("score", HERE / "lying", "--input", HERE / "texts.jsonl", "--output", HERE / "x.jsonl"), 65,
+           "safetensors")
+    (HERE / "bad.jsonl").write_text('{"ids": [1, 100000]}\n')
+    expect("a token outside the vocabulary", run("score", exported, "--input", HERE / "bad.jsonl", "--output", HERE / "x.jsonl"), 65,
+           "100000")
+    (HERE / "bad.jsonl").write_text("not json\n")
+    expect("a line that is no JSON", run("generate", exported, "--input", HERE / "bad.jsonl", "--output", HERE / "x.jsonl"), 65,
+           "bad.jsonl:1")
+    expect("no such model", run("score", HERE / "nothing", "--input", HERE / "texts.jsonl", "--output", HERE / "x.jsonl"), 66)
+    expect("a directory without a model", run("score", HERE / "exported" / "..", "--input", HERE / "texts.jsonl", "--output",
+                                              HERE / "x.jsonl"), 65, "holds no model")
+    expect("usage", run("generate", exported), 2, "--prompt")
+    expect("no command", run(), 2)
+    check("nothing half-written", not (HERE / "x.jsonl").exists() and not list(HERE.glob("*.tmp")), list(HERE.glob("*.tmp")))
+
+
+try:
+    for case in (prepare_data, train_and_resume, stop_by_signal, kill_and_go_on, use_the_model, bad_input):
+        print(f"-- {case.__name__}", flush=True)
+        case()
+finally:
+    shutil.rmtree(HERE, ignore_errors=True)
+print(f"{len(failures)} failed" if failures else "all cases hold")
+sys.exit(bool(failures))
