@@ -5,11 +5,11 @@
 #include <set>
 
 #include <fmt/core.h>
-#include <fmt/ranges.h>
 #include <mpi.h>
 
 #include "core/error.h"
 #include "parallel/argument_checks.h"
+#include "parallel/late_report.h"
 #include "parallel/mpi_support.h"
 #include "parallel/wait_loop.h"
 
@@ -67,9 +67,7 @@ struct MpiCommunicator::Shared {
     messages = MPI_Comm_f2c(group.message_handle);
   }
 
-  std::string name_rank(int r) const {
-    return fmt::format("rank {} (world rank {})", r, group.world_ranks[r]);
-  }
+  std::string name_rank(int r) const { return name_of_rank(r, group.world_ranks); }
 
   [[noreturn]] void fail(const std::string& message) {
     broken = message;
@@ -117,8 +115,6 @@ class MpiCommunicator::Operation final : public Pending::Operation {
   int test(size_t first, size_t last);
   void check_part(const Part& part, const MPI_Status& status, int code) const;
   [[noreturn]] void expire(double idle_s) const;
-  std::string describe_call(const BoardCall& call) const;
-  std::string describe_peer(int r, bool owes_data) const;
   std::set<int> ranks_owing_data() const;
 
   std::shared_ptr<Shared> shared_;
@@ -134,8 +130,7 @@ class MpiCommunicator::Operation final : public Pending::Operation {
   std::vector<at::Tensor> tensors_;
 };
 
-// ---- the calls
-// -----------------------------------------------------------------------------------------------
+// ---- the calls -------------------------------------------------------------------------------------------
 
 MpiCommunicator::MpiCommunicator(MpiGroup group) : shared_(std::make_shared<Shared>(std::move(group))) {}
 MpiCommunicator::~MpiCommunicator() = default;
@@ -245,8 +240,7 @@ void MpiCommunicator::barrier() {
   operation->wait();
 }
 
-// ---- one call in flight
-// --------------------------------------------------------------------------------------
+// ---- one call in flight ----------------------------------------------------------------------------------
 
 // MPI may still write into (or read from) the memory of a call nobody waited for, and a destructor must not
 // communicate: that memory is given up rather than freed.
@@ -358,8 +352,7 @@ void MpiCommunicator::Operation::check_part(const Part& part, const MPI_Status& 
                     part.num_bytes));
 }
 
-// ---- who is late
-// ---------------------------------------------------------------------------------------------
+// ---- who is late -----------------------------------------------------------------------------------------
 
 std::set<int> MpiCommunicator::Operation::ranks_owing_data() const {
   std::set<int> owing;
@@ -368,42 +361,10 @@ std::set<int> MpiCommunicator::Operation::ranks_owing_data() const {
   return owing;
 }
 
-std::string MpiCommunicator::Operation::describe_call(const BoardCall& call) const {
-  return fmt::format("{} #{} on axis {}", name_of(call.verb), call.sequence,
-                     shared_->group.axis_names->at(call.axis_idx));
-}
-
-// One clause about a peer that may be the reason; empty when there is nothing against it.
-std::string MpiCommunicator::Operation::describe_peer(int r, bool owes_data) const {
-  const MpiGroup& group = shared_->group;
-  const int world_rank = group.world_ranks[r];
-  const auto reached = group.board ? group.board->last_collective(world_rank, group.axis_idx) : std::nullopt;
-  if (!reached)
-    return owes_data ? fmt::format("{} has not answered (it is on another machine)", shared_->name_rank(r))
-                     : "";
-  const auto last = group.board->last_call(world_rank);
-  const std::string doing = last ? "its last call is " + describe_call(*last) : "it has made no call yet";
-  if (is_collective(verb_) && reached->sequence < sequence_)
-    return fmt::format("{} has not arrived: {}", shared_->name_rank(r), doing);
-  if (is_collective(verb_) && reached->sequence == sequence_ && reached->verb != verb_)
-    return fmt::format("{} disagrees: it called {}", shared_->name_rank(r), describe_call(*reached));
-  return owes_data ? fmt::format("{} did not complete its part: {}", shared_->name_rank(r), doing) : "";
-}
-
 void MpiCommunicator::Operation::expire(double idle_s) const {
   const MpiGroup& group = shared_->group;
-  const std::set<int> owing = ranks_owing_data();
-  std::vector<std::string> clauses;
-  for (int r = 0; r < static_cast<int>(group.world_ranks.size()); ++r) {
-    std::string clause = r == group.rank ? "" : describe_peer(r, owing.count(r) > 0);
-    if (!clause.empty()) clauses.push_back(std::move(clause));
-  }
-  if (clauses.empty()) clauses.push_back("every rank that can be seen from here has entered it");
-  shared_->fail(
-      fmt::format("{} #{} on axis {}: nothing arrived for {:.1f} s at rank {} of {} (world rank {}); {}; see "
-                  "the log of the late rank, or allow more time if it is only slow",
-                  name_of(verb_), sequence_, group.axis, idle_s, group.rank, group.world_ranks.size(),
-                  group.world_ranks[group.rank], fmt::join(clauses, "; ")));
+  const StuckCall stuck{{group.axis_idx, verb_, sequence_}, idle_s, ranks_owing_data()};
+  shared_->fail(late_report({group.world_ranks, *group.axis_names, group.rank, group.board}, stuck));
 }
 
 }  // namespace athanor::parallel
