@@ -76,6 +76,7 @@ class Binder {
                     fmt::format("expected a section of `key: value` lines, found {}", kind_name(node)));
     }
     for (const YamlEntry& entry : node.entries) bind_entry(entry, fields, path);
+    report_missing(node, fields, path);
   }
 
  private:
@@ -111,7 +112,10 @@ class Binder {
   void bind_element(const YamlNode& node, const Fields& fields, const std::string& path) {
     positions_[path] = node.position;
     bind_section(node, fields, path);
-    if (node.kind != Kind::kMap && node.kind != Kind::kNull) return;
+    if (node.kind == Kind::kNull) report_missing(node, fields, path);
+  }
+
+  void report_missing(const YamlNode& node, const Fields& fields, const std::string& path) {
     for (const Field& field : fields) {
       const bool is_missing = field.option.is_required && node.find(field.name) == nullptr;
       if (is_missing) report(node.position, join_path(path, field.name), "must be given");

@@ -48,6 +48,9 @@ class Loader {
     if (is_no_section) return std::move(diagnostics_);
     if (is_for_cleaning(root)) options_.purpose = Purpose::kCleaning;
     check_options_beside_from(root);
+    if (options_.purpose == Purpose::kCleaning && root.find("clean") == nullptr) {
+      report("clean", "clean: the section must be given; it says what is read and what is kept");
+    }
     check_rules();
     if (options_.is_input_checked) check_inputs();
     return std::move(diagnostics_);

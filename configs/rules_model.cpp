@@ -36,7 +36,7 @@ const std::set<std::string>& options_unused_by(const std::string& architecture) 
     std::set<std::string> names = kLatentAttention;
     names.insert({"rope_interleave", "n_shared_experts", "n_group", "topk_group", "first_k_dense_replace",
                   "routed_scaling_factor", "num_nextn_predict_layers", "router_bias_update_rate",
-                  "sequence_aux_loss_weight"});
+                  "mtp_loss_weight", "sequence_aux_loss_weight"});
     return names;
   }();
   static const std::set<std::string> kDense = [] {
@@ -100,6 +100,8 @@ void check_latent_attention(const ModelConfig& m, ModelRules& rules) {
 }
 
 void check_plain_attention(const ModelConfig& m, ModelRules& rules) {
+  rules.require(m.attention_bias || m.architecture != "qwen2", {"attention_bias", "architecture"},
+                "false, but qwen2 always has query, key and value biases; choose llama for a model without");
   rules.require(
       m.num_attention_heads % m.key_value_heads() == 0, {"num_attention_heads", "num_key_value_heads"},
       "{} query heads cannot be shared out to {} key and value heads; make one a multiple of the other",

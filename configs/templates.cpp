@@ -1,5 +1,6 @@
 #include "configs/templates.h"
 
+#include <algorithm>
 #include <map>
 
 #include <fmt/core.h>
@@ -261,7 +262,8 @@ metrics:
   every: 10
 )";
 
-constexpr size_t kCommentColumn = 40;
+constexpr size_t kCommentColumn = 34;
+constexpr size_t kMaxLineBytes = 110;
 
 std::string comment_of(const Option& option) {
   std::string comment = option.meaning;
@@ -295,7 +297,10 @@ class Commenter {
     const Line parsed = parse_line(line);
     path_.resize(parsed.depth);
     path_.push_back(parsed.name);
-    return fmt::format("{:<{}} # {}\n", line, kCommentColumn, comments_.at(dotted_path()));
+    const std::string& comment = comments_.at(dotted_path());
+    const bool fits_beside = std::max(line.size(), kCommentColumn) + comment.size() < kMaxLineBytes;
+    if (fits_beside) return fmt::format("{:<{}} # {}\n", line, kCommentColumn, comment);
+    return fmt::format("{:{}}# {}\n{}\n", "", 2 * parsed.depth, comment, line);
   }
 
  private:

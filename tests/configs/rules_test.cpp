@@ -31,6 +31,10 @@ const Case kCases[] = {
     {{"model.architecture=qwen3_moe", "model.mlp_only_layers=[0, 4]"},
      "model.mlp_only_layers: there is no layer 4; with num_hidden_layers 4 the last is 3"},
     {{"model.n_routed_experts=0"}, ""},
+    {{"model.architecture=qwen2", "model.attention_bias=false"},
+     "model.attention_bias: false, but qwen2 always has query, key and value biases"},
+    {{"model.architecture=llama", "model.mtp_loss_weight=0.1"},
+     "model.mtp_loss_weight: architecture llama does not use it"},
     {{"model.num_experts_per_tok=17"}, "model.num_experts_per_tok: 17 is above n_routed_experts 16"},
     {{"model.num_experts_per_tok=0"}, "model.num_experts_per_tok: must be at least 1, found 0"},
     {{"model.topk_group=2"}, "model.topk_group: 2 is above n_group 1; lower it"},
@@ -125,7 +129,9 @@ TEST(Rules, PointAtTheValueThatIsGiven) {
 }
 
 TEST(Rules, CleaningNeedsNoModelAndNoData) {
-  EXPECT_TRUE(check_yaml("run: {name: x}\n", {}, {.purpose = Purpose::kCleaning}).empty());
+  const Diagnostics diagnostics = check_yaml("run: {name: x}\n", {}, {.purpose = Purpose::kCleaning});
+  ASSERT_EQ(diagnostics.size(), 1u) << to_string(diagnostics);
+  EXPECT_EQ(diagnostics[0].key, "clean");
 }
 
 TEST(Validate, ChecksRangesAndRulesOfAValueInMemory) {
