@@ -104,11 +104,19 @@ SafetensorsWriter::SafetensorsWriter(core::FileSystem& fs, std::string path,
     expected_bytes_ += info.num_bytes();
   }
   file_ = fs_.create(temporary_path_);
-  file_->append(std::string_view(make_safetensors_header(tensors, metadata)));
+  try {
+    file_->append(std::string_view(make_safetensors_header(tensors, metadata)));
+  } catch (const core::Error&) {
+    discard();
+    throw;
+  }
 }
 
 SafetensorsWriter::~SafetensorsWriter() {
-  if (!file_) return;
+  if (file_) discard();
+}
+
+void SafetensorsWriter::discard() noexcept {
   file_.reset();
   try {
     fs_.remove_all(temporary_path_);

@@ -75,6 +75,8 @@ class SafetensorsWriter {
   void finish();
 
  private:
+  void discard() noexcept;
+
   core::FileSystem& fs_;
   std::string path_, temporary_path_;
   std::unique_ptr<core::WritableFile> file_;

@@ -6,10 +6,12 @@ namespace athanor::launch {
 void add_all_commands(CLI::App& root) {
   add_train_command(root);
   add_config_commands(root);
+  add_clean_command(root);
   add_tokenizer_command(root);
   add_score_command(root);
   add_generate_command(root);
   add_export_command(root);
+  add_checkpoint_command(root);
 }
 
 }  // namespace athanor::launch

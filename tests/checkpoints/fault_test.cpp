@@ -1,6 +1,7 @@
 // Every operation of a save fails in turn, and power fails at every one: what is found afterwards is the old
 // checkpoint or the new one, whole, and a save that was reported as done is there.
 #include "checkpoints/checkpoint_directory.h"
+#include "core/log.h"
 #include "tests/checkpoints/sample_model.h"
 #include "tests/support/crash_file_system.h"
 #include "tests/support/faulty_file_system.h"
@@ -34,6 +35,10 @@ const std::vector<Scene> kScenes{{"next step", 10, 20}, {"same step", 20, 20}};
 
 class Faults : public ::testing::Test {
  protected:
+  // Thousands of saves fail here, each with a warning.
+  static void SetUpTestSuite() { core::log::configure({0, core::log::Level::kError, ""}); }
+  static void TearDownTestSuite() { core::log::configure({}); }
+
   const std::vector<WholeTensor> old_model = small_model(1), new_model = small_model(2),
                                  third_model = small_model(3);
 
