@@ -8,6 +8,7 @@ void add_all_commands(CLI::App& root) {
   add_config_commands(root);
   add_clean_command(root);
   add_tokenizer_command(root);
+  add_shards_command(root);
   add_score_command(root);
   add_generate_command(root);
   add_export_command(root);

@@ -48,13 +48,13 @@ void prepare_process(const configs::RunConfig& config, const parallel::Session& 
 }
 
 // The error is reported by the rank it struck; the job then ends with its exit code on every rank.
-[[noreturn]] void end_job(parallel::Session& session, const core::Error& error) {
+void end_job(parallel::Session& session, const core::Error& error) {
   core::log::error("{}", error.what());
   core::log::flush();
   session.abort(static_cast<int>(error.exit_code()));
 }
 
-trainer::Outcome train(const trainer::TrainerOptions& options, parallel::Session& session) {
+trainer::Outcome train_or_abort(const trainer::TrainerOptions& options, parallel::Session& session) {
   try {
     prepare_process(options.config, session);
     const trainer::Outcome outcome = trainer::train(options, session);
@@ -78,7 +78,7 @@ void run_train(const TrainArguments& arguments) {
   options.is_terminal = ::isatty(STDOUT_FILENO) != 0;
   keep_large_allocations();
   const auto session = parallel::start_session({.under_mpi_launcher = facts.is_under_mpi});
-  if (train(options, *session) == trainer::Outcome::kStopRequested)
+  if (train_or_abort(options, *session) == trainer::Outcome::kStopRequested)
     throw core::StartAgain("stopped on request; a checkpoint is saved in {}: start the same command again to go on",
                            options.config.checkpoint_dir());
 }

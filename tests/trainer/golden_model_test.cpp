@@ -238,7 +238,7 @@ TEST_P(GoldenModel, TrainingCurveAgrees) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Reference, GoldenModel, testing::ValuesIn(model_names()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& test) { return test.param; });
 
 TEST(GoldenModels, ThereAreSome) { EXPECT_FALSE(model_names().empty()) << reference_directory(); }
 

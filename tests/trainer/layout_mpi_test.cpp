@@ -139,7 +139,7 @@ TEST_P(Layout, EveryStageAndSizeHasTheBitsOfOneRank) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Precision, Layout, testing::Values(at::kFloat, at::kBFloat16),
-                         [](const auto& info) { return info.param == at::kFloat ? "fp32" : "bf16"; });
+                         [](const auto& test) { return test.param == at::kFloat ? "fp32" : "bf16"; });
 
 }  // namespace
 }  // namespace athanor::tests
