@@ -50,7 +50,7 @@ struct CleanNormalise {
   std::string full_width = "letters_and_digits";
   bool remove_control = true;
   bool repair_mojibake = true;
-  int64_t max_blank_lines = 1;
+  int64_t max_blank_lines = 2;
 
   static void describe(auto& section, auto& visit) {
     visit("form", section.form,

@@ -9,7 +9,7 @@
 namespace athanor::clean {
 namespace {
 
-enum Kind { kContact, kSales, kOnlyAds, kPolicy };
+enum Kind { kContact, kSales, kWeakSales, kOnlyAds, kPolicy };
 
 const PhraseMatcher& advertisement_phrases() {
   static const PhraseMatcher matcher({
@@ -34,7 +34,7 @@ const PhraseMatcher& advertisement_phrases() {
       {"http", kContact},
       {"旺旺", kContact},
       {"抖音号", kContact},
-      {"优惠", kSales},
+      {"优惠", kWeakSales},
       {"促销", kSales},
       {"包邮", kSales},
       {"免费领", kSales},
@@ -46,7 +46,7 @@ const PhraseMatcher& advertisement_phrases() {
       {"折扣", kSales},
       {"低价", kSales},
       {"批发", kSales},
-      {"代理", kSales},
+      {"代理", kWeakSales},
       {"加盟", kSales},
       {"下单", kSales},
       {"抢购", kSales},
@@ -55,35 +55,35 @@ const PhraseMatcher& advertisement_phrases() {
       {"返现", kSales},
       {"返利", kSales},
       {"满减", kSales},
-      {"现货", kSales},
+      {"现货", kWeakSales},
       {"厂家直销", kSales},
       {"正品", kSales},
       {"货到付款", kSales},
       {"欢迎来电", kSales},
       {"诚招", kSales},
       {"招商", kSales},
-      {"贷款", kSales},
-      {"办理", kSales},
+      {"贷款", kWeakSales},
+      {"办理", kWeakSales},
       {"立即购买", kSales},
       {"点击购买", kSales},
       {"点击领取", kSales},
-      {"购买", kSales},
-      {"详情", kSales},
-      {"领取", kSales},
+      {"购买", kWeakSales},
+      {"详情", kWeakSales},
+      {"领取", kWeakSales},
       {"兼职", kSales},
       {"日赚", kSales},
       {"月入", kSales},
-      {"会员", kSales},
-      {"课程", kSales},
-      {"价格", kSales},
+      {"会员", kWeakSales},
+      {"课程", kWeakSales},
+      {"价格", kWeakSales},
       {"元起", kSales},
       {"送好礼", kSales},
-      {"礼品", kSales},
+      {"礼品", kWeakSales},
       {"注册即送", kSales},
       {"扫码", kSales},
-      {"关注", kSales},
-      {"回收", kSales},
-      {"报名", kSales},
+      {"关注", kWeakSales},
+      {"回收", kWeakSales},
+      {"报名", kWeakSales},
       {"仅需", kSales},
       {"火热", kSales},
       {"加微信", kOnlyAds},
@@ -125,15 +125,15 @@ const PhraseMatcher& advertisement_phrases() {
       {"act fast", kSales},
       {"don't miss", kSales},
       {"act now", kSales},
-      {"subscribe", kSales},
+      {"subscribe", kWeakSales},
       {"earn money", kSales},
       {"work from home", kSales},
-      {"for sale", kSales},
-      {"cheap", kSales},
+      {"for sale", kWeakSales},
+      {"cheap", kWeakSales},
       {"free trial", kSales},
       {"free gift", kSales},
-      {"guaranteed", kSales},
-      {"deal", kSales},
+      {"guaranteed", kWeakSales},
+      {"deal", kWeakSales},
       {"while supplies last", kSales},
       {"casino", kSales},
       {"add to cart", kSales},
@@ -189,19 +189,20 @@ bool has_long_number(std::string_view line) {
 }
 
 struct Counts {
-  int contacts = 0, sales = 0, only_ads = 0;
+  int contacts = 0, sales = 0, weak_sales = 0, only_ads = 0;
 };
 
 bool is_advertisement(std::string_view line, const Counts& counts) {
-  if (counts.sales + counts.contacts + counts.only_ads == 0) return false;
+  const int all_sales = counts.sales + counts.weak_sales;
+  if (counts.only_ads == 0 && all_sales == 0) return false;
   const size_t num_chars = text::count_code_points(line);
   if (num_chars > 400) return false;
-  if (counts.only_ads > 0 && (num_chars <= 200 || counts.sales + counts.contacts > 1)) return true;
+  if (counts.only_ads > 0 && (num_chars <= 200 || all_sales + counts.contacts > 1)) return true;
   const bool has_number = counts.contacts > 0 && has_long_number(line);
-  if (has_number && counts.sales > 0) return true;
-  if (counts.contacts > 0 && counts.sales > 0 && counts.contacts + counts.sales >= 3 && num_chars <= 200)
+  if (has_number && (counts.sales > 0 || counts.weak_sales > 1)) return true;
+  if (counts.contacts > 0 && counts.sales > 0 && counts.contacts + all_sales >= 3 && num_chars <= 200)
     return true;
-  return counts.sales >= 3 && num_chars <= 120;
+  return counts.sales >= 4 && num_chars <= 120;
 }
 
 struct LineEnd {
@@ -279,6 +280,7 @@ LineRemoval remove_advertisement_lines(std::string& text) {
     for (; next < hits.size() && hits[next].end <= end; ++next) {
       counts.contacts += hits[next].kind == kContact;
       counts.sales += hits[next].kind == kSales;
+      counts.weak_sales += hits[next].kind == kWeakSales;
       counts.only_ads += hits[next].kind == kOnlyAds;
     }
     return is_advertisement(std::string_view(text).substr(begin, end - begin), counts);

@@ -15,7 +15,7 @@ struct LineRemoval {
 };
 
 /// Removes lines that advertise: a way of contact (mobile or service number, WeChat or QQ id, URL, "加微信",
-/// "call now") together with sales words, or sales words thickly (three in a line of up to 200 characters).
+/// "call now") together with sales words, or four strong sales words in 120 characters.
 /// One phrase alone never makes a line an advertisement, except those that nothing but advertisements use.
 LineRemoval remove_advertisement_lines(std::string& text);
 

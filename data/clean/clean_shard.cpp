@@ -26,7 +26,7 @@ struct CleanedRecord {
   CleanedDocument document;
   std::string line;     ///< JSON, when kept
   std::string detail;   ///< why it could not be read
-  std::string example;  ///< its beginning, when removed
+  std::string example;  ///< its beginning: before the edits where these left little
 };
 
 std::string compose_line(const text::Document& document, const InputFile& input, Language language) {
@@ -149,11 +149,11 @@ class ShardCleaner {
       result.example = example_of(record.raw.bytes);
       return;
     }
+    result.example = example_of(worker.document.text);
     cleaner_.clean(worker.document, num_replaced, worker.scratch, document);
-    if (document.violation)
+    if (document.violation && document.violation->rule > Rule::kAdvertisement)
       result.example = example_of(worker.document.text);
-    else
-      result.line = compose_line(worker.document, input(), document.language);
+    if (!document.violation) result.line = compose_line(worker.document, input(), document.language);
   }
 
   void count(const PendingRecord& record, CleanedRecord& result) {

@@ -118,6 +118,8 @@ Language detect_language(const Units& units, double min_share) {
 }
 
 bool looks_like_code(std::string_view text, const Lines& lines) {
+  if (text.starts_with("```") || text.find("\n```") != std::string_view::npos)
+    return false;  // prose about code
   size_t num_statements = 0;
   for (const LineFacts& line : lines.all)
     num_statements += looks_like_statement(text.substr(line.begin_byte, line.end_byte - line.begin_byte));

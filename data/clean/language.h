@@ -31,7 +31,8 @@ std::string_view language_name(Language language);
 /// Dutch.
 Language detect_language(const Units& units, double min_share);
 
-/// True when most lines (and at least three) look like statements of a programming language.
+/// True when most lines (and at least three) look like statements of a programming language. Markdown
+/// with fenced code is prose.
 bool looks_like_code(std::string_view text, const Lines& lines);
 
 /// True when numbers and operators fill a fifth of the units, and there are equations or many numbers: worked

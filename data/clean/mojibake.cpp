@@ -20,12 +20,19 @@ constexpr std::array<char32_t, 32> kWindows1252 = {
     0x2039, 0x0152, 0,      0x017D, 0,      0,      0x2018, 0x2019, 0x201C, 0x201D, 0x2022,
     0x2013, 0x2014, 0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0,      0x017E, 0x0178};
 
-// The byte that Windows-1252 or Latin-1 shows as `c`, or -1.
+// The byte that Windows-1252 or Latin-1 shows as a character; 0 for those that neither shows and for ASCII.
+using ByteOfCharacter = std::array<uint8_t, 0x2200>;
+constexpr ByteOfCharacter kByteOfCharacter = [] {
+  ByteOfCharacter table{};
+  for (size_t byte = 0x80; byte < 0x100; ++byte) table[byte] = static_cast<uint8_t>(byte);
+  for (size_t i = 0; i < kWindows1252.size(); ++i)
+    if (kWindows1252[i] != 0) table[kWindows1252[i]] = static_cast<uint8_t>(0x80 + i);
+  return table;
+}();
+
 int western_byte(char32_t c) {
-  if (c >= 0x80 && c <= 0xFF) return static_cast<int>(c);
-  const auto found = std::find(kWindows1252.begin(), kWindows1252.end(), c);
-  return c >= 0x80 && found != kWindows1252.end() ? 0x80 + static_cast<int>(found - kWindows1252.begin())
-                                                  : -1;
+  const int byte = c < kByteOfCharacter.size() ? kByteOfCharacter[c] : 0;
+  return byte != 0 ? byte : -1;
 }
 
 // A run of characters that stand for bytes above 0x7F.
@@ -88,30 +95,47 @@ bool repair_western_once(std::string& text) {
 constexpr std::u32string_view kGarbled =
     U"鐨勬槸涓鍦锛銆浜鏄浠鏈鍜鎴鍒璇鏃涔闂绔鍏涜鐞炴湁杩欎釜浠栫殑鎵瑰緢屽彲埌鎬";
 
+// One bit per ideograph.
+const std::vector<bool>& garbled_ideographs() {
+  static const std::vector<bool> table = [] {
+    std::vector<bool> bits(0x10000);
+    for (char32_t c : kGarbled) bits[c] = true;
+    return bits;
+  }();
+  return table;
+}
+
 struct ConverterCloser {
   void operator()(UConverter* converter) const { ucnv_close(converter); }
 };
-
-double share_of(std::string_view text, auto&& matches, double& num_candidates, auto&& is_candidate) {
-  size_t num_matches = 0, num = 0;
-  for (size_t at = 0; at < text.size();) {
-    const char32_t c = text::decode(text.data(), at);
-    num += is_candidate(c);
-    num_matches += matches(c);
-  }
-  num_candidates = static_cast<double>(num);
-  return num == 0 ? 0 : static_cast<double>(num_matches) / static_cast<double>(num);
-}
 
 bool is_han(char32_t c) {
   return c >= 0x4E00 && c <= 0x9FFF;
 }
 
+double ratio(size_t part, size_t whole) {
+  return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
+}
+
 double garbled_share(std::string_view text) {
-  double num_han = 0;
-  const double share = share_of(
-      text, [](char32_t c) { return is_han(c) && kGarbled.find(c) != kGarbled.npos; }, num_han, is_han);
-  return num_han < 8 ? 0 : share;
+  const auto& garbled = garbled_ideographs();
+  size_t num_han = 0, num_garbled = 0;
+  for (size_t at = 0; at < text.size();) {
+    const char32_t c = text::decode(text.data(), at);
+    if (!is_han(c)) continue;
+    ++num_han;
+    num_garbled += garbled[c];
+  }
+  return num_han < 8 ? 0 : ratio(num_garbled, num_han);
+}
+
+double replaced_share(std::string_view text) {
+  static constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+  size_t num_replaced = 0;
+  for (size_t at = text.find(kReplacement); at != std::string_view::npos;
+       at = text.find(kReplacement, at + 3))
+    ++num_replaced;
+  return num_replaced == 0 ? 0 : ratio(num_replaced, text::count_code_points(text));
 }
 
 // The text as GB18030 bytes, or empty when a character has none of two bytes.
@@ -164,11 +188,7 @@ bool repair_mojibake(std::string& text) {
 }
 
 bool is_mojibake(std::string_view text, double max_replaced_share) {
-  double num_chars = 0;
-  const double replaced = share_of(
-      text, [](char32_t c) { return c == text::kReplacementCharacter; }, num_chars,
-      [](char32_t c) { return c > 0x20; });
-  return replaced > max_replaced_share || contains(text, "锟斤拷") || contains(text, "烫烫烫") ||
+  return replaced_share(text) > max_replaced_share || contains(text, "锟斤拷") || contains(text, "烫烫烫") ||
          contains(text, "屯屯屯屯") || garbled_share(text) > 0.25 || is_western_garbled(text);
 }
 
