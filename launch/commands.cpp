@@ -6,6 +6,7 @@ namespace athanor::launch {
 void add_all_commands(CLI::App& root) {
   add_train_command(root);
   add_config_commands(root);
+  add_synth_command(root);
   add_clean_command(root);
   add_tokenizer_command(root);
   add_shards_command(root);

@@ -134,13 +134,13 @@ def kill_and_go_on():
     process = subprocess.Popen([ATHANOR, "train", str(path), "training.max_steps=100000"], stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)
     deadline = time.time() + 60
-    while time.time() < deadline and not list((HERE / "killed" / "checkpoints").glob("step-*[0-9]")):
+    while time.time() < deadline and not list((HERE / "killed" / "checkpoints").glob("step-????????")):
         time.sleep(0.02)
     process.kill()
     process.wait()
     expect("after kill -9 it goes on from the newest checkpoint",
            run("train", path, "training.max_steps=100000", "training.stop_after_steps=1"), 0, "resumed from")
-    newest = sorted((HERE / "killed" / "checkpoints").glob("step-*[0-9]"))[-1]
+    newest = sorted((HERE / "killed" / "checkpoints").glob("step-????????"))[-1]
     damaged = next(newest.glob("*.safetensors"))
     data = bytearray(damaged.read_bytes())
     data[-1] ^= 1
