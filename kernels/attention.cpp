@@ -1,6 +1,7 @@
 // The checks in front of attention.
 #include "kernels/cpu/attention.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"

@@ -8,6 +8,9 @@
 #include <vector>
 
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/matmul.h>
@@ -178,6 +181,7 @@ void bench_all(int num_threads) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   if (argc == 1)
     for (const int num_threads : {1, 2}) bench_all(num_threads);
   for (int i = 1; i < argc; ++i) bench_all(std::atoi(argv[i]));

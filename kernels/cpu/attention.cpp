@@ -3,8 +3,10 @@
 // rows.
 #include "kernels/cpu/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "core/parallel_for.h"
 #include "kernels/cpu/attention_heads.h"

@@ -6,7 +6,8 @@
 // in two ways that give the same bits: one piece per (document, key/value head) that does all five products,
 // or, when there are too few of those for the threads, a pass over key blocks for dk and dv and a pass over
 // query tiles for dq.
-#include <cmath>
+#include <algorithm>
+#include <vector>
 
 #include "core/parallel_for.h"
 #include "kernels/cpu/attention.h"

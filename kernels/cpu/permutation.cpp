@@ -1,6 +1,8 @@
 // Rows in order of their experts: a stable counting sort of the slots, and the row copies and sums that go
 // with it.
+#include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include <ATen/ops/empty.h>

@@ -1,4 +1,5 @@
 // Choosing experts: one token after the other, the same rules for both families of models.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <span>

@@ -1,5 +1,6 @@
 #include "kernels/reference/linear_cross_entropy.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/gather.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/matmul.h>

@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gather.h>
 #include <ATen/ops/sigmoid.h>

@@ -1,10 +1,13 @@
 #include "kernels/reference/attention.h"
 
-#include <numeric>
+#include <cmath>
+#include <limits>
 #include <ostream>
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <gtest/gtest.h>
 

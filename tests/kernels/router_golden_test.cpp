@@ -6,6 +6,7 @@
 #include <map>
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 

@@ -1,0 +1,148 @@
+// The vector code of attention, loss and combining gives the same bits with every instruction set: this
+// processor's against the portable one.
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/rng.h"
+#include "kernels/cpu/attention_tile.h"
+#include "kernels/cpu/loss_rows.h"
+#include "kernels/cpu/row_sums.h"
+
+namespace athanor::kernels::cpu {
+namespace {
+
+std::vector<float> normal(const std::string& name, int64_t count, double scale = 1.0) {
+  const core::CounterRng rng(3, name);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(rng.normal(i) * scale);
+  return values;
+}
+
+template <typename T>
+std::vector<T> narrowed(const std::vector<float>& values);
+template <>
+std::vector<float> narrowed(const std::vector<float>& values) {
+  return values;
+}
+template <>
+std::vector<Bf16> narrowed(const std::vector<float>& values) {
+  std::vector<Bf16> out(values.size());
+  portable::kAttentionRowsBf16.narrow_row(out.data(), values.data(), static_cast<int64_t>(values.size()));
+  return out;
+}
+
+template <typename T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+constexpr int64_t kRows = 5, kOutputs = 32;
+
+struct ForwardState {
+  std::vector<float> scores, largest, lane_sums, outputs;
+};
+
+// Two blocks: the first whole, the second with masks, a row that sees nothing and a partial group of lanes.
+ForwardState run_forward(const ScoreTileTable& table) {
+  ForwardState s{normal("scores", kRows * kKeysPerBlock, 5.0),
+                 std::vector<float>(kRows, -std::numeric_limits<float>::infinity()),
+                 std::vector<float>(kRows * kSumLanes), normal("outputs", kRows * kOutputs)};
+  const RunningSoftmax running{s.largest.data(), s.lane_sums.data(), s.outputs.data(), kOutputs};
+  const std::vector<KeyRange> all(kRows, {-70, 64}), some{{0, 37}, {5, 36}, {0, 0}, {36, 37}, {70, 90}};
+  table.softmax_forward({kRows, 64, s.scores.data(), all.data(), 0.3f}, running);
+  s.scores = normal("more scores", kRows * kKeysPerBlock, 9.0);
+  table.softmax_forward({kRows, 37, s.scores.data(), some.data(), 0.3f}, running);
+  return s;
+}
+
+TEST(SimdTables, SoftmaxForward) {
+  const ForwardState a = run_forward(portable::kScoreTile), b = run_forward(score_tile_table());
+  EXPECT_TRUE(same_bits(a.scores, b.scores));
+  EXPECT_TRUE(same_bits(a.largest, b.largest));
+  EXPECT_TRUE(same_bits(a.lane_sums, b.lane_sums));
+  EXPECT_TRUE(same_bits(a.outputs, b.outputs));
+}
+
+TEST(SimdTables, SoftmaxBackward) {
+  const auto run = [](const ScoreTileTable& table) {
+    auto scores = normal("scores", kRows * kKeysPerBlock, 5.0), dp = normal("dp", kRows * kKeysPerBlock);
+    const auto lse = normal("lse", kRows), delta = normal("delta", kRows);
+    const std::vector<KeyRange> visible{{0, 37}, {5, 36}, {0, 0}, {36, 37}, {-9, 1}};
+    table.softmax_backward({kRows, 37, scores.data(), visible.data(), 0.3f}, dp.data(), lse.data(),
+                           delta.data());
+    scores.insert(scores.end(), dp.begin(), dp.end());
+    return scores;
+  };
+  EXPECT_TRUE(same_bits(run(portable::kScoreTile), run(score_tile_table())));
+}
+
+template <typename T>
+void check_attention_rows(const AttentionRowTable<T>& portable_rows) {
+  constexpr int64_t kStride = 41;
+  const auto rows = narrowed<T>(normal("rows", 37 * kStride));
+  for (const int64_t num_rows : {1, 3, 16, 37})
+    for (const int64_t size : {1, 7, 16, 39}) {
+      const auto run = [&](const AttentionRowTable<T>& table) {
+        std::vector<float> out(static_cast<size_t>(48 * size + num_rows * 48 + 1));
+        table.pack_as_columns(out.data(), rows.data(), kStride, num_rows, size);
+        table.pack_as_depth(out.data() + 48 * size, rows.data(), kStride, num_rows, size);
+        out.back() = table.dot(rows.data(), rows.data() + kStride, size);
+        return out;
+      };
+      EXPECT_TRUE(same_bits(run(portable_rows), run(attention_row_table<T>())))
+          << num_rows << " rows of " << size;
+    }
+}
+
+TEST(SimdTables, AttentionRows) {
+  check_attention_rows(portable::kAttentionRowsF32);
+  check_attention_rows(portable::kAttentionRowsBf16);
+}
+
+TEST(SimdTables, LogSumExpAndItsGradient) {
+  for (const int64_t count : {1, 15, 16, 100}) {
+    const auto logits = normal("logits", count, 6.0);
+    const auto run = [&](const LogSumExpTable& sums, const LossGradientTable<float>& gradients) {
+      RunningLogSumExp running;
+      sums.update(running, logits.data(), count);
+      sums.update(running, logits.data(), count / 2);
+      std::vector<float> out(static_cast<size_t>(count));
+      gradients.softmax_gradient(out.data(), logits.data(), count,
+                                 {count / 3, running.largest, sums.sum(running), 0.7f});
+      out.push_back(sums.sum(running));
+      return out;
+    };
+    EXPECT_TRUE(same_bits(run(portable::kLogSumExp, portable::kLossGradientF32),
+                          run(log_sum_exp_table(), loss_gradient_table<float>())))
+        << count << " logits";
+  }
+}
+
+template <typename T>
+void check_row_sums(const RowSumTable<T>& portable_sums) {
+  const auto rows = narrowed<T>(normal("rows", 4 * 37));
+  const std::vector<int32_t> chosen{2, -1, 0, 3};
+  const std::vector<float> weights{0.3f, 9.0f, -1.5f, 0.01f};
+  const auto run = [&](const RowSumTable<T>& table) {
+    std::vector<T> out(2 * 37);
+    table.sum_chosen_rows(out.data(), rows.data(), chosen.data(), weights.data(), 4, 37);
+    const float dot = table.scale_and_dot(out.data() + 37, rows.data(), rows.data() + 37, 0.3f, 37);
+    const auto* bytes = reinterpret_cast<const char*>(out.data());
+    std::string result(bytes, out.size() * sizeof(T));
+    return result.append(reinterpret_cast<const char*>(&dot), sizeof(dot));
+  };
+  EXPECT_EQ(run(portable_sums), run(row_sum_table<T>()));
+}
+
+TEST(SimdTables, RowSums) {
+  check_row_sums(portable::kRowSumsF32);
+  check_row_sums(portable::kRowSumsBf16);
+}
+
+}  // namespace
+}  // namespace athanor::kernels::cpu
