@@ -9,6 +9,7 @@
 #include "core/glob_match.h"
 #include "data/shards/file_pool.h"
 #include "data/shards/shard_reader.h"
+#include "data/tokenizer/tokenizer.h"
 #include "inference/model_files.h"
 #include "model/initialise.h"
 
@@ -28,15 +29,20 @@ data::LoaderOptions loader_options(const RunConfig& config, const std::vector<co
   return options;
 }
 
-// What the training shards say their tokenizer's vocabulary is.
-int64_t vocabulary_of_shards(const RunConfig& config) {
+struct ShardFacts {
+  int64_t vocabulary_size;
+  std::string tokenizer_digest;
+};
+
+// What the first training shard says of its tokenizer (the loader checks that all agree).
+ShardFacts first_shard(const RunConfig& config) {
   const std::string& pattern = config.data.train.front().path;
   const auto paths = core::glob(pattern);
   if (paths.empty())
     throw core::MissingInputError("data.train: {}: no file matches; build shards with `athanor shards build`", pattern);
   data::FilePool pool(core::posix_file_system());
   const auto shards = data::ShardReader::open_all(pool, std::span(paths.data(), 1));
-  return static_cast<int64_t>(shards.front().vocabulary_size());
+  return {static_cast<int64_t>(shards.front().vocabulary_size()), shards.front().tokenizer_digest()};
 }
 
 model::BalanceOptions balance_options(const configs::ModelConfig& config, const model::ModelSpec& spec) {
@@ -95,6 +101,20 @@ void load_weights(const RunConfig& config, inference::WeightSource* source, RunP
     for (model::Buffer* buffer : model::all_buffers(*parts.model)) source->read(*buffer);
 }
 
+// The tokenizer that goes with the run: it must be the one that made the shards; its end tokens become the model's.
+void adopt_tokenizer(const RunConfig& config, model::ModelSpec& spec) {
+  if (config.data.tokenizer.empty()) return;
+  const auto tokenizer = data::tokenizer::Tokenizer::from_file(config.data.tokenizer);
+  const std::string made_with = first_shard(config).tokenizer_digest;
+  if (tokenizer.digest() != made_with)
+    throw core::ConfigError("data.tokenizer: {} has the digest {}, but the shards in data.train were made with {}; give the "
+                            "tokenizer that made them, or build the shards anew",
+                            config.data.tokenizer, tokenizer.digest(), made_with);
+  if (!config.model.from.empty()) return;
+  if (const auto bos = tokenizer.bos_id()) spec.bos_token_id = *bos;
+  if (const auto eos = tokenizer.eos_id()) spec.eos_token_ids = {static_cast<int64_t>(*eos)};
+}
+
 void build_data(const RunConfig& config, RunParts& parts) {
   const int64_t vocab_size = parts.model->spec.vocab_size;
   auto& fs = core::posix_file_system();
@@ -127,7 +147,8 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
 
   std::optional<inference::ModelFiles> from;
   if (!config.model.from.empty()) from = inference::open_model(config.model.from);
-  const model::ModelSpec spec = from ? from->spec : model::spec_from_config(config.model, vocabulary_of_shards(config));
+  model::ModelSpec spec = from ? from->spec : model::spec_from_config(config.model, first_shard(config).vocabulary_size);
+  adopt_tokenizer(config, spec);
   parts.model = std::make_unique<model::Model>(model::build_model(spec, balance_options(config.model, spec)));
   build_data(config, parts);
 

@@ -187,6 +187,9 @@ def bad_input():
     (HERE / "empty.h5").write_bytes(b"")
     expect("an empty shard", run("train", good, f"data.train.0.path={HERE}/empty.h5"), 65, "empty.h5")
     expect("a model smaller than the vocabulary", run("train", good, "model.vocab_size=100"), 78, "100")
+    run("tokenizer", "train", "--input", HERE / "clean.jsonl", "--vocab-size", 500, "--output", HERE / "other.json")
+    expect("another tokenizer than the shards'", run("train", good, f"data.tokenizer={HERE}/other.json"), 78, "other.json", "digest")
+    expect("a device that this version does not train on", run("train", good, "run.device=cuda"), 78, "cuda is not available")
     expect("a batch that does not divide", run("train", good, "training.global_batch_size=6", ranks=4), 78, "6")
     expect("another model than the checkpoint's", run("train", config("straight-fp32"), "model.hidden_size=64",
                                                       "training.max_steps=20"), 78, "hidden_size")
