@@ -1,5 +1,5 @@
-// The lean precompiled header of every target that uses LibTorch. Only what nearly every such file needs: a longer
-// list makes each compile slower and larger.
+// The lean precompiled header of every target that uses LibTorch. Only what nearly every such file needs: a
+// longer list makes each compile slower and larger.
 #pragma once
 #include <algorithm>
 #include <array>

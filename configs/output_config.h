@@ -22,7 +22,8 @@ struct ProcessConfig {
     visit("dir", section.dir, {.meaning = "directory of everything the run writes (empty: runs/NAME)"});
     visit("seed", section.seed,
           {.meaning = "start of all random numbers: new weights, order of the data", .minimum = 0});
-    visit("device", section.device, {.meaning = "where tensors live", .choices = {"cpu"}, .unavailable = {"cuda"}});
+    visit("device", section.device,
+          {.meaning = "where tensors live", .choices = {"cpu"}, .unavailable = {"cuda"}});
     visit("threads", section.threads,
           {.meaning = "compute threads of one rank (0: the machine's cores shared by its ranks)",
            .unit = "threads",

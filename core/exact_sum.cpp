@@ -23,7 +23,8 @@ void ExactSum::add(double value) {
   const int limb = shift / 32;
   const unsigned __int128 wide = static_cast<unsigned __int128>(mantissa) << (shift % 32);
   const int64_t sign = (bits >> 63) ? -1 : 1;
-  for (int i = 0; i < 3; ++i) limbs_[limb + i] += sign * static_cast<int64_t>(static_cast<uint32_t>(wide >> (32 * i)));
+  for (int i = 0; i < 3; ++i)
+    limbs_[limb + i] += sign * static_cast<int64_t>(static_cast<uint32_t>(wide >> (32 * i)));
   if (++additions_ >= (int64_t{1} << 29)) normalise();
 }
 
@@ -33,7 +34,8 @@ void ExactSum::add(const ExactSum& other) {
   if (additions_ >= (int64_t{1} << 29)) normalise();
 }
 
-// Carries so that every limb but the top one lies in [0, 2^32); a negative sum keeps its sign in the top limb.
+// Carries so that every limb but the top one lies in [0, 2^32); a negative sum keeps its sign in the top
+// limb.
 void ExactSum::normalise() {
   for (int i = 0; i + 1 < kNumberLimbs; ++i) {
     const int64_t carry = limbs_[i] >> 32;  // arithmetic shift: rounds towards minus infinity
@@ -54,7 +56,8 @@ double ExactSum::value() const {
   }
   int top = kNumberLimbs - 1;
   while (top > 0 && sum.limbs_[top] == 0) --top;
-  // 96 bits around the leading limb hold more than the 53 that survive; what lies below only decides exact ties.
+  // 96 bits around the leading limb hold more than the 53 that survive; what lies below only decides exact
+  // ties.
   long double result = 0;
   for (int i = top; i >= std::max(0, top - 3); --i)
     result += std::ldexp(static_cast<long double>(sum.limbs_[i]), 32 * i - kBias);

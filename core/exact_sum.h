@@ -1,6 +1,7 @@
-// An exact sum of doubles: the result does not depend on the order of the terms or on who added them, so a global
-// norm has the same bits on every layout. A fixed-point number wide enough for every finite double (Kulisch, 1976),
-// kept in 64-bit limbs of 32 bits each, so that limbs may be added across ranks as plain integers.
+// An exact sum of doubles: the result does not depend on the order of the terms or on who added them, so a
+// global norm has the same bits on every layout. A fixed-point number wide enough for every finite double
+// (Kulisch, 1976), kept in 64-bit limbs of 32 bits each, so that limbs may be added across ranks as plain
+// integers.
 #pragma once
 
 #include <array>
@@ -20,8 +21,8 @@ class ExactSum {
   /// The sum, rounded once to the nearest double (ties may fall either way, but always the same way).
   double value() const;
 
-  /// The limbs as integers, for an integer all-reduce (sum) across ranks: limb 0 is the least significant; the last
-  /// counts non-finite terms. Normalised before it is handed out.
+  /// The limbs as integers, for an integer all-reduce (sum) across ranks: limb 0 is the least significant;
+  /// the last counts non-finite terms. Normalised before it is handed out.
   std::span<const int64_t, kNumLimbs> limbs();
   void set_limbs(std::span<const int64_t, kNumLimbs> limbs);
 

@@ -1,16 +1,15 @@
 #include "core/file_system.h"
 
-#include <fcntl.h>
-#include <glob.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
+#include <glob.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 
 #include "core/error.h"
@@ -18,7 +17,9 @@
 namespace athanor::core {
 namespace {
 
-std::string reason(int error) { return std::generic_category().message(error); }
+std::string reason(int error) {
+  return std::generic_category().message(error);
+}
 
 [[noreturn]] void throw_open_error(const char* what, const std::string& path, int error, bool writing) {
   if (!writing && (error == ENOENT || error == ENOTDIR))
@@ -53,7 +54,8 @@ class PosixWritableFile : public WritableFile {
 
   void close() override {
     const int fd = std::exchange(fd_, -1);
-    if (fd >= 0 && ::close(fd) != 0 && errno != EINTR) throw IoError("cannot close {}: {}", path_, reason(errno));
+    if (fd >= 0 && ::close(fd) != 0 && errno != EINTR)
+      throw IoError("cannot close {}: {}", path_, reason(errno));
   }
 
  private:
@@ -69,8 +71,8 @@ class PosixReadableFile : public ReadableFile {
 
   void read(uint64_t offset, std::span<std::byte> out) const override {
     while (!out.empty()) {
-      const ssize_t got = ::pread(fd_, out.data(), std::min<size_t>(out.size(), size_t{1} << 30),
-                                  static_cast<off_t>(offset));
+      const ssize_t got =
+          ::pread(fd_, out.data(), std::min<size_t>(out.size(), size_t{1} << 30), static_cast<off_t>(offset));
       if (got < 0) {
         if (errno == EINTR) continue;
         throw IoError("cannot read {} at byte {}: {}", path_, offset, reason(errno));
@@ -99,7 +101,7 @@ class PosixFileSystem : public FileSystem {
   std::unique_ptr<ReadableFile> open(const std::string& path) override {
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) throw_open_error("open", path, errno, false);
-    struct stat info{};
+    struct stat info {};
     if (::fstat(fd, &info) != 0 || S_ISDIR(info.st_mode)) {
       ::close(fd);
       throw DataError("{}: a file was expected, this is a directory", path);
@@ -130,7 +132,8 @@ class PosixFileSystem : public FileSystem {
     if (error) throw_open_error("remove", path, error.value(), true);
   }
   void truncate(const std::string& path, uint64_t size) override {
-    if (::truncate(path.c_str(), static_cast<off_t>(size)) != 0) throw_open_error("truncate", path, errno, true);
+    if (::truncate(path.c_str(), static_cast<off_t>(size)) != 0)
+      throw_open_error("truncate", path, errno, true);
   }
   bool exists(const std::string& path) override {
     std::error_code error;
@@ -156,8 +159,9 @@ class PosixFileSystem : public FileSystem {
     return size;
   }
   uint64_t free_bytes(const std::string& path) override {
-    struct statvfs info{};
-    if (::statvfs(path.c_str(), &info) != 0) throw IoError("cannot ask for the free space at {}: {}", path, reason(errno));
+    struct statvfs info {};
+    if (::statvfs(path.c_str(), &info) != 0)
+      throw IoError("cannot ask for the free space at {}: {}", path, reason(errno));
     return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
   }
 
@@ -176,7 +180,9 @@ std::string parent_directory(const std::string& path) {
 
 }  // namespace
 
-std::unique_ptr<FileSystem> make_posix_file_system() { return std::make_unique<PosixFileSystem>(); }
+std::unique_ptr<FileSystem> make_posix_file_system() {
+  return std::make_unique<PosixFileSystem>();
+}
 
 FileSystem& posix_file_system() {
   static PosixFileSystem instance;
@@ -186,7 +192,8 @@ FileSystem& posix_file_system() {
 std::string read_text_file(FileSystem& fs, const std::string& path, uint64_t max_bytes) {
   const auto file = fs.open(path);
   if (file->size() > max_bytes)
-    throw DataError("{}: {} bytes, more than the {} allowed for this kind of file", path, file->size(), max_bytes);
+    throw DataError("{}: {} bytes, more than the {} allowed for this kind of file", path, file->size(),
+                    max_bytes);
   std::string text(file->size(), '\0');
   file->read(0, std::as_writable_bytes(std::span(text.data(), text.size())));
   return text;

@@ -1,8 +1,8 @@
-// The one door to the disk. Every write of the program goes through this interface, so that tests can fail any of
-// them; reading goes through it wherever a fault must be survivable.
+// The one door to the disk. Every write of the program goes through this interface, so that tests can fail
+// any of them; reading goes through it wherever a fault must be survivable.
 //
-// Durability rule: a file is durable after `WritableFile::sync` returned, a name after `sync_directory` of its parent
-// did. After a failed sync the file is dead: its content must be written again under another name.
+// Durability rule: a file is durable after `WritableFile::sync` returned, a name after `sync_directory` of
+// its parent did. After a failed sync the file is dead: its content must be written again under another name.
 #pragma once
 
 #include <cstddef>
@@ -75,10 +75,12 @@ FileSystem& posix_file_system();
 /// The whole file; throws DataError when it is larger than `max_bytes`.
 std::string read_text_file(FileSystem& fs, const std::string& path, uint64_t max_bytes);
 
-/// Writes beside `path`, syncs, renames onto it and syncs the directory: readers see the old or the new file, whole.
+/// Writes beside `path`, syncs, renames onto it and syncs the directory: readers see the old or the new file,
+/// whole.
 void write_file_atomically(FileSystem& fs, const std::string& path, std::string_view content);
 
-/// Files matching a pattern with `*` and `?` in its last components, sorted by name; a plain path matches itself.
+/// Files matching a pattern with `*` and `?` in its last components, sorted by name; a plain path matches
+/// itself.
 std::vector<std::string> glob(const std::string& pattern);
 
 }  // namespace athanor::core

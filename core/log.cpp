@@ -14,10 +14,14 @@ namespace {
 
 spdlog::level::level_enum to_spdlog(Level level) {
   switch (level) {
-    case Level::kDebug: return spdlog::level::debug;
-    case Level::kInfo: return spdlog::level::info;
-    case Level::kWarning: return spdlog::level::warn;
-    case Level::kError: return spdlog::level::err;
+    case Level::kDebug:
+      return spdlog::level::debug;
+    case Level::kInfo:
+      return spdlog::level::info;
+    case Level::kWarning:
+      return spdlog::level::warn;
+    case Level::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }
@@ -26,7 +30,8 @@ std::shared_ptr<spdlog::logger> make_logger(std::vector<spdlog::sink_ptr> sinks,
   auto logger = std::make_shared<spdlog::logger>("athanor", sinks.begin(), sinks.end());
   logger->set_level(spdlog::level::debug);
   logger->flush_on(spdlog::level::warn);
-  logger->set_pattern(fmt::format("%Y-%m-%dT%H:%M:%S.%eZ %^%-7l%$ [rank {}] %v", rank), spdlog::pattern_time_type::utc);
+  logger->set_pattern(fmt::format("%Y-%m-%dT%H:%M:%S.%eZ %^%-7l%$ [rank {}] %v", rank),
+                      spdlog::pattern_time_type::utc);
   return logger;
 }
 
@@ -54,7 +59,9 @@ void configure(const Options& options) {
   logger() = make_logger(std::move(sinks), options.rank);
 }
 
-void flush() { logger()->flush(); }
+void flush() {
+  logger()->flush();
+}
 
 void write(Level level, std::string_view message) {
   logger()->log(to_spdlog(level), spdlog::string_view_t(message.data(), message.size()));

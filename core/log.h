@@ -1,7 +1,7 @@
 // Structured logging: the console on rank 0 (warnings and errors from every rank), one file per rank.
 //
-// A line is `2026-11-22T08:00:00.123Z INFO  [rank 0] message`. Call `configure` once the rank is known; before that
-// everything goes to standard error. Thread-safe.
+// A line is `2026-11-22T08:00:00.123Z INFO  [rank 0] message`. Call `configure` once the rank is known;
+// before that everything goes to standard error. Thread-safe.
 #pragma once
 
 #include <string>

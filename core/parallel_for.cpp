@@ -15,7 +15,8 @@ namespace {
 
 thread_local bool t_inside_piece = false;
 
-// One loop at a time: the caller publishes it under `mutex_`, helpers take pieces from `next_` until none is left.
+// One loop at a time: the caller publishes it under `mutex_`, helpers take pieces from `next_` until none is
+// left.
 class ThreadPool {
  public:
   explicit ThreadPool(int num_threads) {
@@ -105,7 +106,9 @@ void set_num_threads(int num_threads) {
   if (num_threads != pool()->size()) pool() = std::make_unique<ThreadPool>(num_threads);
 }
 
-int num_threads() { return pool()->size(); }
+int num_threads() {
+  return pool()->size();
+}
 
 void parallel_for(int64_t num_pieces, const std::function<void(int64_t)>& body) {
   if (t_inside_piece || num_pieces <= 1 || pool()->size() == 1) {

@@ -13,7 +13,8 @@ namespace {
 constexpr int64_t kSmallestCapacity = 64;
 
 // A larger copy; the new rows are undefined.
-at::Tensor grown(const at::Tensor& rows, int64_t used, int64_t capacity, int64_t heads, int64_t dim, at::ScalarType dtype) {
+at::Tensor grown(const at::Tensor& rows, int64_t used, int64_t capacity, int64_t heads, int64_t dim,
+                 at::ScalarType dtype) {
   at::Tensor larger = at::empty({capacity, heads, dim}, dtype);
   if (used) larger.narrow(0, 0, used).copy_(rows.narrow(0, 0, used));
   return larger;
@@ -21,7 +22,8 @@ at::Tensor grown(const at::Tensor& rows, int64_t used, int64_t capacity, int64_t
 
 // Rows of the last token of every sequence.
 at::Tensor last_rows(const at::Tensor& hidden_TD, const std::vector<int64_t>& num_new) {
-  at::Tensor rows_BD = at::empty({static_cast<int64_t>(num_new.size()), hidden_TD.size(1)}, hidden_TD.options());
+  at::Tensor rows_BD =
+      at::empty({static_cast<int64_t>(num_new.size()), hidden_TD.size(1)}, hidden_TD.options());
   int64_t end = 0;
   for (size_t i = 0; i < num_new.size(); ++i) {
     end += num_new[i];
@@ -33,7 +35,9 @@ at::Tensor last_rows(const at::Tensor& hidden_TD, const std::vector<int64_t>& nu
 }  // namespace
 
 Decoder::Decoder(LoadedModel& model, size_t num_sequences)
-    : model_(model), length_(num_sequences, 0), capacity_(num_sequences, 0),
+    : model_(model),
+      length_(num_sequences, 0),
+      capacity_(num_sequences, 0),
       layers_(static_cast<size_t>(model.model().num_cached_layers)) {
   for (model::LayerCache& layer : layers_) {
     layer.k.resize(num_sequences);
@@ -69,7 +73,8 @@ model::KvCache Decoder::select(const std::vector<size_t>& sequences) {
   return cache;
 }
 
-at::Tensor Decoder::feed(const std::vector<size_t>& sequences, const std::vector<std::vector<int64_t>>& tokens) {
+at::Tensor Decoder::feed(const std::vector<size_t>& sequences,
+                         const std::vector<std::vector<int64_t>>& tokens) {
   ATHANOR_CHECK(sequences.size() == tokens.size() && !tokens.empty(), "{} sequences for {} runs of tokens",
                 sequences.size(), tokens.size());
   model::MicroBatch batch = batch_of_sequences(model_.spec(), tokens);
@@ -79,8 +84,9 @@ at::Tensor Decoder::feed(const std::vector<size_t>& sequences, const std::vector
     ATHANOR_CHECK(count > 0, "sequence {} was fed no token", sequences[i]);
     const int64_t start = length_[sequences[i]], longest = model_.spec().max_position_embeddings;
     if (start + count > longest)
-      throw core::DataError("a sequence of {} tokens: the model's context ends at {} (max_position_embeddings)",
-                            start + count, longest);
+      throw core::DataError(
+          "a sequence of {} tokens: the model's context ends at {} (max_position_embeddings)", start + count,
+          longest);
     reserve(sequences[i], start + count);
     for (int64_t t = batch.document_offsets[i]; t < batch.document_offsets[i + 1]; ++t) positions[t] += start;
     batch.num_new.push_back(count);

@@ -26,7 +26,8 @@ struct Place {
 // One tensor of the output, read in the stored precision and cast.
 at::Tensor read_part(WeightSource& weights, const Place& place, at::ScalarType dtype) {
   at::Tensor values = at::empty(place.part->shape, at::kFloat);
-  weights.read(*place.parameter, place.part->begin, {values.mutable_data_ptr<float>(), static_cast<size_t>(values.numel())});
+  weights.read(*place.parameter, place.part->begin,
+               {values.mutable_data_ptr<float>(), static_cast<size_t>(values.numel())});
   return values.to(dtype);
 }
 
@@ -64,14 +65,18 @@ void export_hf(ModelFiles& files, const ExportOptions& options) {
   auto& fs = core::posix_file_system();
   const auto source = [&](const TensorInfo& info, const checkpoints::AppendBytes& append) {
     const auto buffer = buffers.find(info.name);
-    append(bytes_of(buffer != buffers.end() ? buffer->second : read_part(*files.weights, places.at(info.name), options.dtype)));
+    append(bytes_of(buffer != buffers.end()
+                        ? buffer->second
+                        : read_part(*files.weights, places.at(info.name), options.dtype)));
   };
   checkpoints::write_weights(fs, options.output, tensors, source, options.max_shard_bytes);
   const std::string base = options.output + "/";
-  core::write_file_atomically(fs, base + "config.json", model::spec_to_hf_config(files.spec, is_bf16 ? "bfloat16" : "float32"));
+  core::write_file_atomically(fs, base + "config.json",
+                              model::spec_to_hf_config(files.spec, is_bf16 ? "bfloat16" : "float32"));
   core::write_file_atomically(fs, base + "generation_config.json", generation_config(files));
   if (files.tokenizer)
-    core::write_file_atomically(fs, base + "tokenizer.json", core::read_text_file(fs, *files.tokenizer, uint64_t{256} << 20));
+    core::write_file_atomically(fs, base + "tokenizer.json",
+                                core::read_text_file(fs, *files.tokenizer, uint64_t{256} << 20));
 }
 
 }  // namespace athanor::inference

@@ -12,7 +12,7 @@ namespace athanor::inference {
 
 struct ExportOptions {
   std::string output;
-  at::ScalarType dtype = at::kBFloat16;              ///< fp32 or bf16; router biases stay fp32
+  at::ScalarType dtype = at::kBFloat16;  ///< fp32 or bf16; router biases stay fp32
   uint64_t max_shard_bytes = uint64_t{5} << 30;
 };
 

@@ -15,9 +15,13 @@ struct Running {
 
 class Generation {
  public:
-  Generation(LoadedModel& model, const std::vector<std::vector<int64_t>>& prompts, const GenerateOptions& options,
-             const TokenCallback& on_token)
-      : model_(model), prompts_(prompts), options_(options), on_token_(on_token), decoder_(model, prompts.size()),
+  Generation(LoadedModel& model, const std::vector<std::vector<int64_t>>& prompts,
+             const GenerateOptions& options, const TokenCallback& on_token)
+      : model_(model),
+        prompts_(prompts),
+        options_(options),
+        on_token_(on_token),
+        decoder_(model, prompts.size()),
         outputs_(prompts.size()) {}
 
   std::vector<std::vector<int64_t>> run() {
@@ -48,8 +52,9 @@ class Generation {
     const int64_t vocab_size = logits_BV.size(1);
     for (size_t i = 0; i < running_.size(); ++i) {
       const size_t prompt_idx = running_[i].prompt_idx;
-      const std::span<const float> logits(logits_BV.const_data_ptr<float>() + static_cast<int64_t>(i) * vocab_size,
-                                          static_cast<size_t>(vocab_size));
+      const std::span<const float> logits(
+          logits_BV.const_data_ptr<float>() + static_cast<int64_t>(i) * vocab_size,
+          static_cast<size_t>(vocab_size));
       const int64_t token = sample(logits, options_.sampling, prompt_idx, outputs_[prompt_idx].size());
       if (is_stop(token)) continue;
       outputs_[prompt_idx].push_back(token);
@@ -60,7 +65,8 @@ class Generation {
   }
 
   bool is_stop(int64_t token) const {
-    return std::find(options_.stop_tokens.begin(), options_.stop_tokens.end(), token) != options_.stop_tokens.end();
+    return std::find(options_.stop_tokens.begin(), options_.stop_tokens.end(), token) !=
+           options_.stop_tokens.end();
   }
   bool is_full(size_t prompt_idx) const {
     return static_cast<int64_t>(outputs_[prompt_idx].size()) >= options_.max_new_tokens ||
@@ -79,12 +85,15 @@ class Generation {
 
 }  // namespace
 
-std::vector<std::vector<int64_t>> generate(LoadedModel& model, const std::vector<std::vector<int64_t>>& prompts,
+std::vector<std::vector<int64_t>> generate(LoadedModel& model,
+                                           const std::vector<std::vector<int64_t>>& prompts,
                                            const GenerateOptions& options, const TokenCallback& on_token) {
   check(options.sampling);
   if (options.max_new_tokens <= 0) return std::vector<std::vector<int64_t>>(prompts.size());
   for (const auto& prompt : prompts)
-    if (prompt.empty()) throw core::DataError("a prompt without tokens: give at least one token (or a tokenizer that adds one)");
+    if (prompt.empty())
+      throw core::DataError(
+          "a prompt without tokens: give at least one token (or a tokenizer that adds one)");
   return Generation(model, prompts, options, on_token).run();
 }
 

@@ -47,15 +47,16 @@ at::Tensor LoadedModel::logits(const at::Tensor& hidden_TD) {
   return logits_TV;
 }
 
-model::MicroBatch batch_of_sequences(const model::ModelSpec& spec, const std::vector<std::vector<int64_t>>& sequences) {
+model::MicroBatch batch_of_sequences(const model::ModelSpec& spec,
+                                     const std::vector<std::vector<int64_t>>& sequences) {
   model::MicroBatch batch;
   batch.document_offsets = {0};
   std::vector<int64_t> ids, positions;
   for (const auto& sequence : sequences) {
     for (size_t position = 0; position < sequence.size(); ++position) {
       if (sequence[position] < 0 || sequence[position] >= spec.vocab_size)
-        throw core::DataError("token id {} at position {}: expected 0 to {} (the model's vocabulary)", sequence[position],
-                              position, spec.vocab_size - 1);
+        throw core::DataError("token id {} at position {}: expected 0 to {} (the model's vocabulary)",
+                              sequence[position], position, spec.vocab_size - 1);
       ids.push_back(sequence[position]);
       positions.push_back(static_cast<int64_t>(position));
     }

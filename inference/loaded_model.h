@@ -15,8 +15,8 @@ namespace athanor::inference {
 
 class LoadedModel {
  public:
-  /// Builds the model of `spec` and fills it from `source` in `dtype` (fp32 or bf16). Prediction modules are left out:
-  /// decoding does not run them.
+  /// Builds the model of `spec` and fills it from `source` in `dtype` (fp32 or bf16). Prediction modules are
+  /// left out: decoding does not run them.
   LoadedModel(const model::ModelSpec& spec, WeightSource& source, at::ScalarType dtype);
 
   const model::ModelSpec& spec() const { return model_.spec; }
@@ -33,8 +33,9 @@ class LoadedModel {
   at::ScalarType dtype_;
 };
 
-/// A micro batch of whole sequences without labels, one document each. Token ids are checked against the vocabulary:
-/// DataError naming the first bad one.
-model::MicroBatch batch_of_sequences(const model::ModelSpec& spec, const std::vector<std::vector<int64_t>>& sequences);
+/// A micro batch of whole sequences without labels, one document each. Token ids are checked against the
+/// vocabulary: DataError naming the first bad one.
+model::MicroBatch batch_of_sequences(const model::ModelSpec& spec,
+                                     const std::vector<std::vector<int64_t>>& sequences);
 
 }  // namespace athanor::inference

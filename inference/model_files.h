@@ -1,4 +1,5 @@
-// What users call MODEL: a Hugging Face directory, one checkpoint, or a run directory (its newest good checkpoint).
+// What users call MODEL: a Hugging Face directory, one checkpoint, or a run directory (its newest good
+// checkpoint).
 #pragma once
 
 #include <memory>
@@ -12,7 +13,7 @@
 namespace athanor::inference {
 
 struct ModelFiles {
-  std::string path;                      ///< what was opened: the directory, or the checkpoint that was chosen
+  std::string path;  ///< what was opened: the directory, or the checkpoint that was chosen
   model::ModelSpec spec;
   std::unique_ptr<WeightSource> weights;
   std::optional<std::string> tokenizer;  ///< tokenizer.json that goes with it, when there is one

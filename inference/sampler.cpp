@@ -46,20 +46,25 @@ void keep_nucleus(std::vector<Candidate>& sorted, double top_p) {
 }  // namespace
 
 void check(const SamplingOptions& options) {
-  if (!(options.temperature >= 0)) throw core::UsageError("temperature {}: expected 0 or more", options.temperature);
+  if (!(options.temperature >= 0))
+    throw core::UsageError("temperature {}: expected 0 or more", options.temperature);
   if (options.top_k < 0) throw core::UsageError("top-k {}: expected 0 (all) or more", options.top_k);
-  if (!(options.top_p > 0 && options.top_p <= 1)) throw core::UsageError("top-p {}: expected above 0, up to 1", options.top_p);
-  if (!(options.min_p >= 0 && options.min_p < 1)) throw core::UsageError("min-p {}: expected 0 up to below 1", options.min_p);
+  if (!(options.top_p > 0 && options.top_p <= 1))
+    throw core::UsageError("top-p {}: expected above 0, up to 1", options.top_p);
+  if (!(options.min_p >= 0 && options.min_p < 1))
+    throw core::UsageError("min-p {}: expected 0 up to below 1", options.min_p);
 }
 
-int64_t sample(std::span<const float> logits, const SamplingOptions& options, uint64_t sequence, uint64_t position) {
-  if (options.temperature == 0)
-    return std::max_element(logits.begin(), logits.end()) - logits.begin();
+int64_t sample(std::span<const float> logits, const SamplingOptions& options, uint64_t sequence,
+               uint64_t position) {
+  if (options.temperature == 0) return std::max_element(logits.begin(), logits.end()) - logits.begin();
   std::vector<Candidate> candidates = candidates_of(logits, options.temperature);
-  const bool cuts_tail = (options.top_k > 0 && options.top_k < static_cast<int64_t>(candidates.size())) || options.top_p < 1;
+  const bool cuts_tail =
+      (options.top_k > 0 && options.top_k < static_cast<int64_t>(candidates.size())) || options.top_p < 1;
   if (cuts_tail) {
     std::sort(candidates.begin(), candidates.end(), more_likely);
-    if (options.top_k > 0) candidates.resize(std::min<size_t>(candidates.size(), static_cast<size_t>(options.top_k)));
+    if (options.top_k > 0)
+      candidates.resize(std::min<size_t>(candidates.size(), static_cast<size_t>(options.top_k)));
     keep_nucleus(candidates, options.top_p);
   }
   if (options.min_p > 0)

@@ -17,9 +17,11 @@ struct SamplingOptions {
 /// UsageError naming the option and its range.
 void check(const SamplingOptions& options);
 
-/// The token drawn for sequence `sequence` at position `position`: a pure function of its arguments, so that neither
-/// batching nor the order of calls shows. Filters apply in the order top-k, top-p, min-p after the temperature.
-int64_t sample(std::span<const float> logits, const SamplingOptions& options, uint64_t sequence, uint64_t position);
+/// The token drawn for sequence `sequence` at position `position`: a pure function of its arguments, so that
+/// neither batching nor the order of calls shows. Filters apply in the order top-k, top-p, min-p after the
+/// temperature.
+int64_t sample(std::span<const float> logits, const SamplingOptions& options, uint64_t sequence,
+               uint64_t position);
 
 /// log softmax(logits)[token], in fp64.
 double log_probability(std::span<const float> logits, int64_t token);

@@ -15,17 +15,22 @@ constexpr size_t kTokensPerBatch = 4096;
 void check_length(const LoadedModel& model, const std::vector<int64_t>& sequence) {
   const int64_t longest = model.spec().max_position_embeddings;
   if (static_cast<int64_t>(sequence.size()) > longest)
-    throw core::DataError("a text of {} tokens: the model's context ends at {} (max_position_embeddings)", sequence.size(), longest);
+    throw core::DataError("a text of {} tokens: the model's context ends at {} (max_position_embeddings)",
+                          sequence.size(), longest);
 }
 
-std::vector<std::vector<float>> score_batch(LoadedModel& model, const std::vector<std::vector<int64_t>>& sequences) {
+std::vector<std::vector<float>> score_batch(LoadedModel& model,
+                                            const std::vector<std::vector<int64_t>>& sequences) {
   model::MicroBatch batch = batch_of_sequences(model.spec(), sequences);
   const at::Tensor hidden_TD = model.hidden_states(batch);
-  const at::Tensor labels_T = at::empty_like(batch.ids_T), loss_T = at::empty({hidden_TD.size(0)}, at::kFloat);
+  const at::Tensor labels_T = at::empty_like(batch.ids_T),
+                   loss_T = at::empty({hidden_TD.size(0)}, at::kFloat);
   int64_t* label = labels_T.mutable_data_ptr<int64_t>();
   for (const auto& sequence : sequences)
-    for (size_t i = 0; i < sequence.size(); ++i) *label++ = i + 1 < sequence.size() ? sequence[i + 1] : kernels::kIgnoredLabel;
-  kernels::linear_cross_entropy(loss_T, at::Tensor(), hidden_TD, model.model().vocabulary_matrix->value, labels_T);
+    for (size_t i = 0; i < sequence.size(); ++i)
+      *label++ = i + 1 < sequence.size() ? sequence[i + 1] : kernels::kIgnoredLabel;
+  kernels::linear_cross_entropy(loss_T, at::Tensor(), hidden_TD, model.model().vocabulary_matrix->value,
+                                labels_T);
   std::vector<std::vector<float>> log_probabilities;
   const float* loss = loss_T.const_data_ptr<float>();
   for (const auto& sequence : sequences) {
@@ -38,7 +43,8 @@ std::vector<std::vector<float>> score_batch(LoadedModel& model, const std::vecto
 
 }  // namespace
 
-std::vector<std::vector<float>> score(LoadedModel& model, const std::vector<std::vector<int64_t>>& sequences) {
+std::vector<std::vector<float>> score(LoadedModel& model,
+                                      const std::vector<std::vector<int64_t>>& sequences) {
   std::vector<std::vector<float>> scores;
   std::vector<std::vector<int64_t>> batch;
   size_t num_tokens = 0;

@@ -15,8 +15,8 @@ namespace athanor::inference {
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
-  /// Fills `out` with elements [begin, begin + out.size()) of the parameter, as fp32. DataError when it is missing or of
-  /// another shape or type, naming file and tensor.
+  /// Fills `out` with elements [begin, begin + out.size()) of the parameter, as fp32. DataError when it is
+  /// missing or of another shape or type, naming file and tensor.
   virtual void read(const model::Parameter& parameter, int64_t begin, std::span<float> out) = 0;
   /// Fills the buffer's value; a source without it leaves zeros (a router that was never balanced).
   virtual void read(model::Buffer& buffer) = 0;

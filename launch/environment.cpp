@@ -1,12 +1,11 @@
 #include "launch/environment.h"
 
-#include <malloc.h>
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <malloc.h>
+#include <sched.h>
+#include <unistd.h>
 
 #include "core/error.h"
 #include "parallel/session.h"
@@ -64,7 +63,7 @@ void keep_large_allocations() {
 }
 
 const std::atomic<int>& stop_signal() {
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
   for (int number : {SIGTERM, SIGINT, SIGUSR1}) ::sigaction(number, &action, nullptr);

@@ -17,12 +17,12 @@ LauncherFacts launcher_facts();
 /// Compute threads of one rank: `configured`, or the usable cores divided by the ranks on this machine.
 int threads_per_rank(int64_t configured, int local_ranks);
 
-/// Makes the allocator keep large blocks: activations come and go in the same sizes every step, and giving them back to
-/// the system costs a page fault per 4 KiB.
+/// Makes the allocator keep large blocks: activations come and go in the same sizes every step, and giving
+/// them back to the system costs a page fault per 4 KiB.
 void keep_large_allocations();
 
-/// Installs handlers for SIGTERM, SIGINT and SIGUSR1 that store the signal's number here; a second SIGINT or SIGTERM
-/// ends the process at once. The reference stays valid.
+/// Installs handlers for SIGTERM, SIGINT and SIGUSR1 that store the signal's number here; a second SIGINT or
+/// SIGTERM ends the process at once. The reference stays valid.
 const std::atomic<int>& stop_signal();
 
 }  // namespace athanor::launch

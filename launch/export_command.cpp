@@ -26,11 +26,16 @@ void run_export(const ExportArguments& arguments) {
 void add_export_command(CLI::App& root) {
   auto arguments = std::make_shared<ExportArguments>();
   CLI::App* command = root.add_subcommand("export", "Write a model in another program's format");
-  command->add_option("model", arguments->model, "a run directory, a checkpoint, or a Hugging Face directory")->required();
-  command->add_option("--format", arguments->format, "hf: config.json and safetensors that transformers and vLLM load")
+  command->add_option("model", arguments->model, "a run directory, a checkpoint, or a Hugging Face directory")
+      ->required();
+  command
+      ->add_option("--format", arguments->format,
+                   "hf: config.json and safetensors that transformers and vLLM load")
       ->check(CLI::IsMember({"hf"}))
       ->capture_default_str();
-  command->add_option("--dtype", arguments->dtype, "precision of the weights")->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
+  command->add_option("--dtype", arguments->dtype, "precision of the weights")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
   command->add_option("--output", arguments->output, "directory to write")->required();
   command->add_option("--max-shard-gb", arguments->max_shard_gb, "largest weight file, in gigabytes")
       ->check(CLI::Range(0.001, 1000.0))

@@ -27,7 +27,8 @@ struct GenerateArguments {
 
 std::string text_of(const std::vector<int64_t>& ids, const OpenModel& opened) {
   if (!opened.tokenizer) return "";
-  return opened.tokenizer->decode(std::vector<uint32_t>(ids.begin(), ids.end()), /*skip_special_tokens=*/true);
+  return opened.tokenizer->decode(std::vector<uint32_t>(ids.begin(), ids.end()),
+                                  /*skip_special_tokens=*/true);
 }
 
 // Prints the prompt and then the text as it comes.
@@ -77,16 +78,29 @@ void add_generate_command(CLI::App& root) {
   CLI::App* command = root.add_subcommand("generate", "Continue prompts");
   arguments->model.add_to(*command);
   auto& options = arguments->options;
-  command->add_option("--prompt", arguments->prompt, "text to continue; printed with its continuation as it comes");
+  command->add_option("--prompt", arguments->prompt,
+                      "text to continue; printed with its continuation as it comes");
   command->add_option("--input", arguments->input, "JSON lines: {\"prompt\": ...} or {\"ids\": [...]}");
-  command->add_option("--output", arguments->output, "JSON lines: {\"text\": ..., \"ids\": [...]}, the new tokens only");
-  command->add_option("--max-new-tokens", options.max_new_tokens, "tokens per prompt at most")->check(CLI::Range(1, 1 << 30))->capture_default_str();
+  command->add_option("--output", arguments->output,
+                      "JSON lines: {\"text\": ..., \"ids\": [...]}, the new tokens only");
+  command->add_option("--max-new-tokens", options.max_new_tokens, "tokens per prompt at most")
+      ->check(CLI::Range(1, 1 << 30))
+      ->capture_default_str();
   command->add_option("--temperature", options.sampling.temperature, "0: greedy")->capture_default_str();
-  command->add_option("--top-k", options.sampling.top_k, "only the k most likely tokens (0: all)")->capture_default_str();
-  command->add_option("--top-p", options.sampling.top_p, "only the likeliest tokens that hold this much probability")->capture_default_str();
-  command->add_option("--min-p", options.sampling.min_p, "only tokens at least so likely, relative to the likeliest")->capture_default_str();
+  command->add_option("--top-k", options.sampling.top_k, "only the k most likely tokens (0: all)")
+      ->capture_default_str();
+  command
+      ->add_option("--top-p", options.sampling.top_p,
+                   "only the likeliest tokens that hold this much probability")
+      ->capture_default_str();
+  command
+      ->add_option("--min-p", options.sampling.min_p,
+                   "only tokens at least so likely, relative to the likeliest")
+      ->capture_default_str();
   command->add_option("--seed", options.sampling.seed, "of the random numbers")->capture_default_str();
-  command->add_option("--batch-size", options.batch_size, "prompts decoded together")->check(CLI::Range(1, 65536))->capture_default_str();
+  command->add_option("--batch-size", options.batch_size, "prompts decoded together")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
   command->add_flag("--ignore-eos", arguments->ignore_eos, "go on after an end token");
   command->callback([arguments] { run_generate(*arguments); });
 }

@@ -1,5 +1,5 @@
-// The `athanor` program: parses the command line, runs one subcommand, and turns an error into one message and an
-// exit code. Nothing else in the program prints errors or calls exit.
+// The `athanor` program: parses the command line, runs one subcommand, and turns an error into one message
+// and an exit code. Nothing else in the program prints errors or calls exit.
 #include <cstdio>
 #include <exception>
 
@@ -34,4 +34,6 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return run(argc, argv); }
+int main(int argc, char** argv) {
+  return run(argc, argv);
+}

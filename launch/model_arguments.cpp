@@ -14,7 +14,9 @@ namespace athanor::launch {
 using nlohmann::json;
 
 void ModelArguments::add_to(CLI::App& command) {
-  command.add_option("model", model, "a Hugging Face directory, a checkpoint, or a run directory (its newest checkpoint)")
+  command
+      .add_option("model", model,
+                  "a Hugging Face directory, a checkpoint, or a run directory (its newest checkpoint)")
       ->required();
   command.add_option("--dtype", dtype, "precision to compute in; auto: bf16 for bf16 weights, else fp32")
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
@@ -27,7 +29,8 @@ void ModelArguments::add_to(CLI::App& command) {
 
 const data::tokenizer::Tokenizer& OpenModel::require_tokenizer() const {
   if (!tokenizer)
-    throw core::UsageError("the model has no tokenizer.json beside it: give one with --tokenizer, or pass token ids");
+    throw core::UsageError(
+        "the model has no tokenizer.json beside it: give one with --tokenizer, or pass token ids");
   return *tokenizer;
 }
 
@@ -44,26 +47,32 @@ OpenModel open(const ModelArguments& arguments) {
                    .eos_token_ids = files.eos_token_ids};
   const std::string path = arguments.tokenizer.empty() ? files.tokenizer.value_or("") : arguments.tokenizer;
   if (!path.empty())
-    opened.tokenizer = std::make_shared<data::tokenizer::Tokenizer>(data::tokenizer::Tokenizer::from_file(path));
+    opened.tokenizer =
+        std::make_shared<data::tokenizer::Tokenizer>(data::tokenizer::Tokenizer::from_file(path));
   if (opened.eos_token_ids.empty() && opened.tokenizer && opened.tokenizer->eos_id())
     opened.eos_token_ids = {static_cast<int64_t>(*opened.tokenizer->eos_id())};
   return opened;
 }
 
-std::vector<int64_t> ids_of(const json& object, const char* text_key, const OpenModel& model, const std::string& where) {
+std::vector<int64_t> ids_of(const json& object, const char* text_key, const OpenModel& model,
+                            const std::string& where) {
   if (object.contains("ids")) {
     const json& ids = object.at("ids");
-    const bool all_integers = ids.is_array() && std::all_of(ids.begin(), ids.end(), [](const json& id) { return id.is_number_integer(); });
+    const bool all_integers = ids.is_array() && std::all_of(ids.begin(), ids.end(), [](const json& id) {
+                                return id.is_number_integer();
+                              });
     if (!all_integers) throw core::DataError("{}: \"ids\": expected a list of integers", where);
     return ids.get<std::vector<int64_t>>();
   }
   if (!object.contains(text_key) || !object.at(text_key).is_string())
     throw core::DataError("{}: expected {{\"{}\": text}} or {{\"ids\": [...]}}", where, text_key);
-  const auto tokens = model.require_tokenizer().encode(object.at(text_key).get_ref<const std::string&>(), true);
+  const auto tokens =
+      model.require_tokenizer().encode(object.at(text_key).get_ref<const std::string&>(), true);
   return {tokens.begin(), tokens.end()};
 }
 
-void for_each_object(const std::string& path, const std::function<void(const json&, const std::string&)>& visit) {
+void for_each_object(const std::string& path,
+                     const std::function<void(const json&, const std::string&)>& visit) {
   std::ifstream file(path);
   if (!file) throw core::MissingInputError("{}: no such file; check the path", path);
   std::string line;

@@ -36,11 +36,14 @@ struct OpenModel {
 
 OpenModel open(const ModelArguments& arguments);
 
-/// The token ids of `{"ids": [...]}`, or of the text under `text_key`, with the tokenizer's special tokens. DataError at
-/// `where` for anything else.
-std::vector<int64_t> ids_of(const nlohmann::json& object, const char* text_key, const OpenModel& model, const std::string& where);
+/// The token ids of `{"ids": [...]}`, or of the text under `text_key`, with the tokenizer's special tokens.
+/// DataError at `where` for anything else.
+std::vector<int64_t> ids_of(const nlohmann::json& object, const char* text_key, const OpenModel& model,
+                            const std::string& where);
 
-/// Calls visit(object, where) for every line of a JSON-lines file, which must hold objects. `where` is FILE:LINE.
-void for_each_object(const std::string& path, const std::function<void(const nlohmann::json&, const std::string&)>& visit);
+/// Calls visit(object, where) for every line of a JSON-lines file, which must hold objects. `where` is
+/// FILE:LINE.
+void for_each_object(const std::string& path,
+                     const std::function<void(const nlohmann::json&, const std::string&)>& visit);
 
 }  // namespace athanor::launch

@@ -29,14 +29,17 @@ void write_scores(const std::string& path, const std::vector<std::vector<int64_t
 }
 
 // logits.LINE, counted from 0: [tokens, vocabulary] fp32.
-void write_logits(const std::string& path, inference::LoadedModel& model, const std::vector<std::vector<int64_t>>& sequences) {
+void write_logits(const std::string& path, inference::LoadedModel& model,
+                  const std::vector<std::vector<int64_t>>& sequences) {
   std::vector<checkpoints::TensorInfo> tensors;
   for (size_t i = 0; i < sequences.size(); ++i)
-    tensors.push_back({"logits." + std::to_string(i), checkpoints::Dtype::kF32,
+    tensors.push_back({"logits." + std::to_string(i),
+                       checkpoints::Dtype::kF32,
                        {static_cast<int64_t>(sequences[i].size()), model.spec().vocab_size}});
   checkpoints::SafetensorsWriter writer(core::posix_file_system(), path, tensors);
   inference::for_each_logits(model, sequences, [&](const at::Tensor& logits_TV) {
-    writer.append({static_cast<const std::byte*>(logits_TV.const_data_ptr()), static_cast<size_t>(logits_TV.nbytes())});
+    writer.append(
+        {static_cast<const std::byte*>(logits_TV.const_data_ptr()), static_cast<size_t>(logits_TV.nbytes())});
   });
   writer.finish();
 }
@@ -57,10 +60,14 @@ void add_score_command(CLI::App& root) {
   auto arguments = std::make_shared<ScoreArguments>();
   CLI::App* command = root.add_subcommand("score", "Log-probabilities of texts, token by token");
   arguments->model.add_to(*command);
-  command->add_option("--input", arguments->input, "JSON lines: {\"text\": ...} or {\"ids\": [...]}")->required();
-  command->add_option("--output", arguments->output, "JSON lines: {\"ids\": [...], \"logprobs\": [...]}, one per predicted token")
+  command->add_option("--input", arguments->input, "JSON lines: {\"text\": ...} or {\"ids\": [...]}")
       ->required();
-  command->add_option("--logits", arguments->logits, "also write all logits: logits.LINE [tokens, vocabulary] fp32 (safetensors)");
+  command
+      ->add_option("--output", arguments->output,
+                   "JSON lines: {\"ids\": [...], \"logprobs\": [...]}, one per predicted token")
+      ->required();
+  command->add_option("--logits", arguments->logits,
+                      "also write all logits: logits.LINE [tokens, vocabulary] fp32 (safetensors)");
   command->callback([arguments] { run_score(*arguments); });
 }
 

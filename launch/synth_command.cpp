@@ -27,23 +27,28 @@ double percent(uint64_t part, uint64_t whole) {
 
 void print_summary(const synth::SynthSummary& summary, bool json) {
   if (json) {
-    const nlohmann::json facts = {{"documents", summary.num_documents}, {"bytes", summary.num_bytes},
-                                  {"dirty_documents", summary.num_dirty}, {"chinese_bytes", summary.chinese_bytes},
-                                  {"english_bytes", summary.english_bytes}, {"code_bytes", summary.code_bytes},
-                                  {"math_bytes", summary.math_bytes}, {"files", summary.files}};
+    const nlohmann::json facts = {
+        {"documents", summary.num_documents},     {"bytes", summary.num_bytes},
+        {"dirty_documents", summary.num_dirty},   {"chinese_bytes", summary.chinese_bytes},
+        {"english_bytes", summary.english_bytes}, {"code_bytes", summary.code_bytes},
+        {"math_bytes", summary.math_bytes},       {"files", summary.files}};
     std::puts(facts.dump().c_str());
     return;
   }
-  std::puts(fmt::format("{} documents, {} bytes: {:.1f} % Chinese, {:.1f} % English, {:.1f} % code; {:.1f} % of the documents dirty\n{}",
-                        summary.num_documents, summary.num_bytes, percent(summary.chinese_bytes, summary.num_bytes),
-                        percent(summary.english_bytes, summary.num_bytes), percent(summary.code_bytes, summary.num_bytes),
+  std::puts(fmt::format("{} documents, {} bytes: {:.1f} % Chinese, {:.1f} % English, {:.1f} % code; {:.1f} % "
+                        "of the documents dirty\n{}",
+                        summary.num_documents, summary.num_bytes,
+                        percent(summary.chinese_bytes, summary.num_bytes),
+                        percent(summary.english_bytes, summary.num_bytes),
+                        percent(summary.code_bytes, summary.num_bytes),
                         percent(summary.num_dirty, summary.num_documents), fmt::join(summary.files, "\n"))
                 .c_str());
 }
 
 void run_synth(SynthArguments& arguments) {
   core::set_num_threads(threads_per_rank(arguments.threads, 1));
-  arguments.options.format = arguments.format == "txt" ? synth::SynthFormat::kText : synth::SynthFormat::kJsonLines;
+  arguments.options.format =
+      arguments.format == "txt" ? synth::SynthFormat::kText : synth::SynthFormat::kJsonLines;
   print_summary(synth::write_corpus(arguments.options, core::posix_file_system()), arguments.json);
 }
 
@@ -51,17 +56,25 @@ void run_synth(SynthArguments& arguments) {
 
 void add_synth_command(CLI::App& root) {
   auto arguments = std::make_shared<SynthArguments>();
-  CLI::App* command = root.add_subcommand("synth", "Generate the sample corpus: Chinese, English, code, arithmetic, and dirt to clean");
+  CLI::App* command = root.add_subcommand(
+      "synth", "Generate the sample corpus: Chinese, English, code, arithmetic, and dirt to clean");
   auto& options = arguments->options;
-  command->add_option("--output", options.output, "a file (.jsonl or .txt, also .gz or .zst), else a directory")->required();
+  command
+      ->add_option("--output", options.output, "a file (.jsonl or .txt, also .gz or .zst), else a directory")
+      ->required();
   command->add_option("--documents", options.num_documents, "how many documents");
   command->add_option("--bytes", options.num_bytes, "or how many bytes of text");
   command->add_option("--seed", options.seed, "the corpus is a function of it")->capture_default_str();
-  command->add_option("--dirt", options.dirt_share, "share of dirty documents")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  command->add_option("--format", arguments->format, "JSON lines, or plain text with a blank line between documents")
+  command->add_option("--dirt", options.dirt_share, "share of dirty documents")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command
+      ->add_option("--format", arguments->format,
+                   "JSON lines, or plain text with a blank line between documents")
       ->check(CLI::IsMember({"jsonl", "txt"}))
       ->capture_default_str();
-  command->add_option("--threads", arguments->threads, "compute threads (0: all usable cores)")->capture_default_str();
+  command->add_option("--threads", arguments->threads, "compute threads (0: all usable cores)")
+      ->capture_default_str();
   command->add_flag("--json", arguments->json, "print the summary as JSON");
   command->callback([arguments] { run_synth(*arguments); });
 }

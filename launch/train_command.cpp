@@ -1,8 +1,7 @@
 // athanor train CONFIG [section.key=value ...]
-#include <unistd.h>
-
 #include <cstdio>
 #include <memory>
+#include <unistd.h>
 
 #include <ATen/Parallel.h>
 
@@ -42,9 +41,11 @@ core::log::Level level_of(const std::string& name) {
 void prepare_process(const configs::RunConfig& config, const parallel::Session& session) {
   const std::string logs = config.run_dir() + "/logs";
   core::posix_file_system().create_directories(logs);
-  core::log::configure({.rank = session.rank(), .console_level = level_of(config.run.log_level), .directory = logs});
+  core::log::configure(
+      {.rank = session.rank(), .console_level = level_of(config.run.log_level), .directory = logs});
   core::set_num_threads(threads_per_rank(config.run.threads, session.local_size()));
-  at::set_num_threads(1);  // the kernels bring their own threads; a second pool would fight them for the cores
+  at::set_num_threads(
+      1);  // the kernels bring their own threads; a second pool would fight them for the cores
 }
 
 // The error is reported by the rank it struck; the job then ends with its exit code on every rank.
@@ -72,26 +73,31 @@ trainer::Outcome train_or_abort(const trainer::TrainerOptions& options, parallel
 void run_train(const TrainArguments& arguments) {
   const LauncherFacts facts = launcher_facts();
   trainer::TrainerOptions options;
-  options.config = configs::load_run_config(arguments.config, arguments.overrides, {.world_size = facts.world_size, .is_input_checked = true});
+  options.config = configs::load_run_config(arguments.config, arguments.overrides,
+                                            {.world_size = facts.world_size, .is_input_checked = true});
   options.resume = resume_choice(arguments.resume);
   options.stop_signal = &stop_signal();
   options.is_terminal = ::isatty(STDOUT_FILENO) != 0;
   keep_large_allocations();
   const auto session = parallel::start_session({.under_mpi_launcher = facts.is_under_mpi});
   if (train_or_abort(options, *session) == trainer::Outcome::kStopRequested)
-    throw core::StartAgain("stopped on request; a checkpoint is saved in {}: start the same command again to go on",
-                           options.config.checkpoint_dir());
+    throw core::StartAgain(
+        "stopped on request; a checkpoint is saved in {}: start the same command again to go on",
+        options.config.checkpoint_dir());
 }
 
 }  // namespace
 
 void add_train_command(CLI::App& root) {
   auto arguments = std::make_shared<TrainArguments>();
-  CLI::App* command = root.add_subcommand("train", "Run the task that a configuration names, alone or under mpirun");
+  CLI::App* command =
+      root.add_subcommand("train", "Run the task that a configuration names, alone or under mpirun");
   command->add_option("config", arguments->config, "the configuration (YAML)")->required();
   command->add_option("overrides", arguments->overrides, "section.key=value, over the file");
-  command->add_option("--resume", arguments->resume,
-                      "auto: from the newest good checkpoint in checkpoint.dir, if there is one; never; or a checkpoint's path")
+  command
+      ->add_option("--resume", arguments->resume,
+                   "auto: from the newest good checkpoint in checkpoint.dir, if there is one; never; or a "
+                   "checkpoint's path")
       ->capture_default_str();
   command->callback([arguments] { run_train(*arguments); });
 }

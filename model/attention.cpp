@@ -18,11 +18,13 @@ AttentionShape attention_shape(const ModelSpec& spec, int64_t layer_idx) {
           .value_dim = spec.value_head_dim(),
           .rotary_dim = spec.rotary_dim(),
           .interleaved = spec.rope.interleaved,
-          .options = {.softmax_scale = softmax_scale(spec), .sliding_window = has_window ? spec.sliding_window : 0}};
+          .options = {.softmax_scale = softmax_scale(spec),
+                      .sliding_window = has_window ? spec.sliding_window : 0}};
 }
 
-// DeepSeek-V2 (arXiv 2405.04434), section 2.1: keys and values are raised from one latent vector per token; the part of
-// a key that carries the position is shared by all heads. Queries may pass a latent vector of their own.
+// DeepSeek-V2 (arXiv 2405.04434), section 2.1: keys and values are raised from one latent vector per token;
+// the part of a key that carries the position is shared by all heads. Queries may pass a latent vector of
+// their own.
 class LatentAttention : public Attention {
  public:
   LatentAttention(const ModelSpec& spec, const std::string& prefix, int64_t layer_idx)
@@ -49,10 +51,12 @@ class LatentAttention : public Attention {
   }
 
   at::Tensor forward(const at::Tensor& x_TD, const MicroBatch& batch) override {
-    const at::Tensor q_T = has_query_latent() ? linear(rms_norm(linear(x_TD, q_a_), q_a_norm_, kLatentNormEps), q_b_)
-                                              : linear(x_TD, q_b_);
+    const at::Tensor q_T = has_query_latent()
+                               ? linear(rms_norm(linear(x_TD, q_a_), q_a_norm_, kLatentNormEps), q_b_)
+                               : linear(x_TD, q_b_);
     const at::Tensor kv_a = linear(x_TD, kv_a_);
-    const at::Tensor latent = kv_a.narrow(1, 0, kv_rank_), k_rope = kv_a.narrow(1, kv_rank_, shape_.rotary_dim);
+    const at::Tensor latent = kv_a.narrow(1, 0, kv_rank_),
+                     k_rope = kv_a.narrow(1, kv_rank_, shape_.rotary_dim);
     const at::Tensor kv_T = linear(rms_norm(latent, kv_a_norm_, kLatentNormEps), kv_b_);
     return linear(latent_attention(q_T, kv_T, k_rope, shape_, batch, layer_idx_), o_);
   }
@@ -120,7 +124,8 @@ class GroupedQueryAttention : public Attention {
 
 }  // namespace
 
-std::unique_ptr<Attention> make_attention(const ModelSpec& spec, const std::string& prefix, int64_t layer_idx) {
+std::unique_ptr<Attention> make_attention(const ModelSpec& spec, const std::string& prefix,
+                                          int64_t layer_idx) {
   if (spec.has_latent_attention()) return std::make_unique<LatentAttention>(spec, prefix, layer_idx);
   return std::make_unique<GroupedQueryAttention>(spec, prefix, layer_idx);
 }

@@ -22,6 +22,7 @@ class Attention {
 };
 
 /// `prefix` is the Hugging Face name of the layer ("model.layers.3"); `layer_idx` its place in the cache.
-std::unique_ptr<Attention> make_attention(const ModelSpec& spec, const std::string& prefix, int64_t layer_idx);
+std::unique_ptr<Attention> make_attention(const ModelSpec& spec, const std::string& prefix,
+                                          int64_t layer_idx);
 
 }  // namespace athanor::model

@@ -53,7 +53,8 @@ Tensors backpropagate(const Tensors& roots, const Tensors& root_gradients, const
     used_gradients.push_back(root_gradients[i]);
   }
   if (used_roots.empty()) return Tensors(inputs.size());
-  return torch::autograd::grad(used_roots, inputs, used_gradients, /*retain_graph=*/false, /*create_graph=*/false,
+  return torch::autograd::grad(used_roots, inputs, used_gradients, /*retain_graph=*/false,
+                               /*create_graph=*/false,
                                /*allow_unused=*/true);
 }
 

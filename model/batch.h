@@ -22,12 +22,12 @@ struct KvCache {
 };
 
 struct MicroBatch {
-  at::Tensor ids_T;        ///< int64
-  at::Tensor labels_T;     ///< int64, kIgnoredLabel where no loss is taken; the label of t is the token after t
-  at::Tensor positions_T;  ///< int64, within the document
+  at::Tensor ids_T;     ///< int64
+  at::Tensor labels_T;  ///< int64, kIgnoredLabel where no loss is taken; the label of t is the token after t
+  at::Tensor positions_T;                 ///< int64, within the document
   std::vector<int64_t> document_offsets;  ///< ascending, from 0 to T
   int64_t sequence_length = 0;            ///< tokens per sequence (balance losses are taken per sequence)
-  RotaryTables rotary;     ///< of positions_T
+  RotaryTables rotary;                    ///< of positions_T
 
   /// Decoding: the cache, and how many rows of this batch belong to each of its sequences.
   KvCache* cache = nullptr;
@@ -37,8 +37,8 @@ struct MicroBatch {
 /// How a pass is run, and what it reports. One per micro batch and pass.
 struct PassContext {
   const MicroBatch& batch;
-  bool is_training = false;      ///< balance losses are taken
-  bool takes_loss = true;        ///< the heads compute losses; with recording on, their gradients in the same pass
+  bool is_training = false;  ///< balance losses are taken
+  bool takes_loss = true;  ///< the heads compute losses; with recording on, their gradients in the same pass
   bool keeps_statistics = true;  ///< off while a block is run again for its backward pass
   /// What each labelled token's loss is multiplied with, one per prediction depth: the main head, then each
   /// multi-token prediction module (its weight included).
@@ -49,7 +49,7 @@ struct PassContext {
   std::vector<double> loss_sum;  ///< per prediction depth, over this micro batch's labelled tokens
   at::Tensor token_loss_T;       ///< fp32, of the main head
   std::vector<std::vector<int64_t>> expert_tokens;  ///< per MoE layer, how many tokens chose each expert
-  double balance_loss = 0;       ///< sum of the layers' balance losses, weight and share included
+  double balance_loss = 0;  ///< sum of the layers' balance losses, weight and share included
 };
 
 }  // namespace athanor::model

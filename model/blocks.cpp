@@ -7,7 +7,6 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/zeros_like.h>
-
 #include <fmt/format.h>
 
 #include "core/error.h"
@@ -51,7 +50,8 @@ class EmbeddingBlock : public Block {
 class DecoderLayer {
  public:
   DecoderLayer(const ModelSpec& spec, const BalanceOptions& balance, int64_t layer_idx, int64_t moe_idx)
-      : prefix_(fmt::format("model.layers.{}", layer_idx)), eps_(spec.rms_norm_eps),
+      : prefix_(fmt::format("model.layers.{}", layer_idx)),
+        eps_(spec.rms_norm_eps),
         input_norm_(norm_parameter(prefix_ + ".input_layernorm.weight", spec.hidden_size)),
         attention_(make_attention(spec, prefix_, layer_idx)),
         mlp_norm_(norm_parameter(prefix_ + ".post_attention_layernorm.weight", spec.hidden_size)),
@@ -60,13 +60,15 @@ class DecoderLayer {
 
   BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) {
     BlockOutput output;
-    const at::Tensor attended = hidden_TD + attention_->forward(rms_norm(hidden_TD, input_norm_, eps_), pass.batch);
+    const at::Tensor attended =
+        hidden_TD + attention_->forward(rms_norm(hidden_TD, input_norm_, eps_), pass.batch);
     output.hidden_TD = attended + mlp_->forward(rms_norm(attended, mlp_norm_, eps_), pass, output.loss);
     return output;
   }
   std::vector<Parameter*> parameters() {
     std::vector<Parameter*> all = {&input_norm_, &mlp_norm_};
-    for (auto part : {attention_->parameters(), mlp_->parameters()}) all.insert(all.end(), part.begin(), part.end());
+    for (auto part : {attention_->parameters(), mlp_->parameters()})
+      all.insert(all.end(), part.begin(), part.end());
     return all;
   }
   std::vector<Buffer*> buffers() { return mlp_->buffers(); }
@@ -85,7 +87,9 @@ class LayerBlock : public Block {
  public:
   LayerBlock(const ModelSpec& spec, const BalanceOptions& balance, int64_t layer_idx, int64_t moe_idx)
       : layer_(spec, balance, layer_idx, moe_idx) {}
-  BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) override { return layer_.forward(hidden_TD, pass); }
+  BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) override {
+    return layer_.forward(hidden_TD, pass);
+  }
   std::vector<Parameter*> parameters() override { return layer_.parameters(); }
   std::vector<Buffer*> buffers() override { return layer_.buffers(); }
   const std::string& name() const override { return layer_.prefix(); }
@@ -95,8 +99,10 @@ class LayerBlock : public Block {
 };
 
 // Projects to the vocabulary and takes the loss of prediction depth `depth` (0: the main head).
-at::Tensor take_loss(const at::Tensor& x_TD, Parameter& weight, const at::Tensor& labels_T, int64_t depth, PassContext& pass) {
-  const at::Tensor token_loss_T = at::empty({x_TD.size(0)}, x_TD.options().requires_grad(false).dtype(at::kFloat));
+at::Tensor take_loss(const at::Tensor& x_TD, Parameter& weight, const at::Tensor& labels_T, int64_t depth,
+                     PassContext& pass) {
+  const at::Tensor token_loss_T =
+      at::empty({x_TD.size(0)}, x_TD.options().requires_grad(false).dtype(at::kFloat));
   const at::Tensor loss = vocabulary_loss(x_TD, weight, labels_T, pass.loss_scale.at(depth), token_loss_T);
   if (pass.keeps_statistics) {
     pass.loss_sum.at(depth) = total(token_loss_T);
@@ -137,8 +143,10 @@ class HeadBlock : public Block {
   Parameter* tied_;
 };
 
-// A copy of `values` shifted so that position t holds what was at t + by in the same document, `fill` at its end.
-at::Tensor shifted(const at::Tensor& values_T, const std::vector<int64_t>& document_offsets, int64_t by, int64_t fill) {
+// A copy of `values` shifted so that position t holds what was at t + by in the same document, `fill` at its
+// end.
+at::Tensor shifted(const at::Tensor& values_T, const std::vector<int64_t>& document_offsets, int64_t by,
+                   int64_t fill) {
   at::Tensor result = at::full_like(values_T, fill);
   const int64_t* from = values_T.const_data_ptr<int64_t>();
   int64_t* to = result.mutable_data_ptr<int64_t>();
@@ -147,17 +155,20 @@ at::Tensor shifted(const at::Tensor& values_T, const std::vector<int64_t>& docum
   return result;
 }
 
-// Multi-token prediction, DeepSeek-V3 (arXiv 2412.19437) section 2.2: from the hidden state of depth k-1 and the
-// embedding of the token k further on, the hidden state of depth k.
+// Multi-token prediction, DeepSeek-V3 (arXiv 2412.19437) section 2.2: from the hidden state of depth k-1 and
+// the embedding of the token k further on, the hidden state of depth k.
 class PredictionLayerBlock : public Block {
  public:
   PredictionLayerBlock(const ModelSpec& spec, const BalanceOptions& balance, int64_t depth, int64_t moe_idx,
                        Parameter* table)
-      : depth_(depth), eps_(spec.rms_norm_eps), table_(table),
+      : depth_(depth),
+        eps_(spec.rms_norm_eps),
+        table_(table),
         layer_(spec, balance, spec.num_hidden_layers + depth - 1, moe_idx),
         token_norm_(norm_parameter(layer_.prefix() + ".enorm.weight", spec.hidden_size)),
         hidden_norm_(norm_parameter(layer_.prefix() + ".hnorm.weight", spec.hidden_size)),
-        projection_(Parameter::whole(layer_.prefix() + ".eh_proj.weight", {spec.hidden_size, 2 * spec.hidden_size})) {}
+        projection_(Parameter::whole(layer_.prefix() + ".eh_proj.weight",
+                                     {spec.hidden_size, 2 * spec.hidden_size})) {}
 
   BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) override {
     const at::Tensor ids_T = shifted(pass.batch.ids_T, pass.batch.document_offsets, depth_, 0);
@@ -187,12 +198,16 @@ class PredictionLayerBlock : public Block {
 class PredictionHeadBlock : public Block {
  public:
   PredictionHeadBlock(const ModelSpec& spec, int64_t depth, Parameter* matrix)
-      : name_(fmt::format("model.layers.{}.shared_head", spec.num_hidden_layers + depth - 1)), depth_(depth),
-        eps_(spec.rms_norm_eps), norm_(norm_parameter(name_ + ".norm.weight", spec.hidden_size)), matrix_(matrix) {}
+      : name_(fmt::format("model.layers.{}.shared_head", spec.num_hidden_layers + depth - 1)),
+        depth_(depth),
+        eps_(spec.rms_norm_eps),
+        norm_(norm_parameter(name_ + ".norm.weight", spec.hidden_size)),
+        matrix_(matrix) {}
 
   BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) override {
     if (!pass.takes_loss) return {hidden_TD, {}};
-    const at::Tensor labels_T = shifted(pass.batch.labels_T, pass.batch.document_offsets, depth_, kernels::kIgnoredLabel);
+    const at::Tensor labels_T =
+        shifted(pass.batch.labels_T, pass.batch.document_offsets, depth_, kernels::kIgnoredLabel);
     return {hidden_TD, take_loss(rms_norm(hidden_TD, norm_, eps_), *matrix_, labels_T, depth_, pass)};
   }
   std::vector<Parameter*> parameters() override { return {&norm_}; }
@@ -229,8 +244,8 @@ Model build_model(const ModelSpec& spec, const BalanceOptions& balance) {
   model.num_decoding_blocks = model.blocks.size();
   model.num_cached_layers = spec.num_hidden_layers;
   for (int64_t depth = 1; depth <= spec.num_nextn_predict_layers; ++depth) {
-    model.blocks.push_back(
-        std::make_unique<PredictionLayerBlock>(spec, balance, depth, model.num_moe_layers, model.embedding_table));
+    model.blocks.push_back(std::make_unique<PredictionLayerBlock>(spec, balance, depth, model.num_moe_layers,
+                                                                  model.embedding_table));
     model.blocks.push_back(std::make_unique<PredictionHeadBlock>(spec, depth, model.vocabulary_matrix));
     model.num_moe_layers += spec.is_moe_layer(spec.num_hidden_layers + depth - 1);
   }
@@ -239,11 +254,12 @@ Model build_model(const ModelSpec& spec, const BalanceOptions& balance) {
 
 PassContext make_pass(const Model& model, const MicroBatch& batch) {
   const size_t depths = static_cast<size_t>(model.spec.num_nextn_predict_layers) + 1;
-  return PassContext{.batch = batch,
-                     .loss_scale = std::vector<double>(depths, 1.0),
-                     .loss_sum = std::vector<double>(depths, 0.0),
-                     .token_loss_T = {},
-                     .expert_tokens = std::vector<std::vector<int64_t>>(static_cast<size_t>(model.num_moe_layers))};
+  return PassContext{
+      .batch = batch,
+      .loss_scale = std::vector<double>(depths, 1.0),
+      .loss_sum = std::vector<double>(depths, 0.0),
+      .token_loss_T = {},
+      .expert_tokens = std::vector<std::vector<int64_t>>(static_cast<size_t>(model.num_moe_layers))};
 }
 
 int64_t num_labels(const MicroBatch& batch, int64_t depth) {

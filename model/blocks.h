@@ -1,9 +1,9 @@
 // A model is a sequence of blocks; an executor runs it.
 //
 // A block maps activations and its own parameters to activations. It knows nothing of sharding, schedules or
-// recomputation: the executor binds parameters before a call, cuts the graph between blocks, and walks them forward and
-// backward. The order is: embedding, decoder layers, head (final norm and loss), then for every prediction depth a
-// multi-token prediction layer and its head.
+// recomputation: the executor binds parameters before a call, cuts the graph between blocks, and walks them
+// forward and backward. The order is: embedding, decoder layers, head (final norm and loss), then for every
+// prediction depth a multi-token prediction layer and its head.
 #pragma once
 
 #include <memory>
@@ -33,8 +33,8 @@ class Block {
   /// Parameters of other blocks that this one uses (tied embedding, shared head).
   virtual std::vector<Parameter*> borrowed() { return {}; }
   virtual std::vector<Buffer*> buffers() { return {}; }
-  /// Whether this block takes a loss. Its loss and its gradients come out of one pass over the vocabulary, so the executor
-  /// runs it without a loss on the way forward and once more, with it, on the way back.
+  /// Whether this block takes a loss. Its loss and its gradients come out of one pass over the vocabulary, so
+  /// the executor runs it without a loss on the way forward and once more, with it, on the way back.
   virtual bool is_head() const { return false; }
   virtual const std::string& name() const = 0;
 };

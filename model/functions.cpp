@@ -1,5 +1,5 @@
-// Shape suffixes as in kernels/ops.h: T tokens, D hidden, E experts, A experts per token, P permuted rows, H heads,
-// G key/value heads, N unrotated and R rotated part of a query or key head, W value head.
+// Shape suffixes as in kernels/ops.h: T tokens, D hidden, E experts, A experts per token, P permuted rows, H
+// heads, G key/value heads, N unrotated and R rotated part of a query or key head, W value head.
 #include "model/functions.h"
 
 #include <ATen/TensorOperators.h>
@@ -23,7 +23,8 @@ void add_gradient(Parameter& parameter, const Compute& compute) {
 }
 
 // y = x · weightᵀ (+ bias), through the packed weight when there is one.
-void multiply(const at::Tensor& y_TN, const at::Tensor& x_TK, const Parameter& weight, const Parameter* bias) {
+void multiply(const at::Tensor& y_TN, const at::Tensor& x_TK, const Parameter& weight,
+              const Parameter* bias) {
   const auto bias_N = bias ? std::optional(bias->value) : std::nullopt;
   if (weight.packed.empty()) {
     kernels::matmul_nt(y_TN, x_TK, weight.value, false, bias_N);
@@ -44,9 +45,13 @@ void multiply_groups(const at::Tensor& y_PN, const at::Tensor& x_PK, const Param
       kernels::matmul(y_PN.narrow(0, offsets[e], rows), x_PK.narrow(0, offsets[e], rows), weight.packed[e]);
 }
 
-at::Tensor like(const at::Tensor& x, at::IntArrayRef shape) { return at::empty(shape, x.options().requires_grad(false)); }
+at::Tensor like(const at::Tensor& x, at::IntArrayRef shape) {
+  return at::empty(shape, x.options().requires_grad(false));
+}
 
-at::Tensor fp32(const at::Tensor& x, at::IntArrayRef shape) { return at::empty(shape, x.options().requires_grad(false).dtype(at::kFloat)); }
+at::Tensor fp32(const at::Tensor& x, at::IntArrayRef shape) {
+  return at::empty(shape, x.options().requires_grad(false).dtype(at::kFloat));
+}
 
 }  // namespace
 
@@ -70,9 +75,12 @@ at::Tensor linear(const at::Tensor& x_TK, Parameter& weight, Parameter* bias) {
     const at::Tensor& dy_TN = gradients[0];
     at::Tensor dx_TK = at::empty_like(x_TK);
     kernels::matmul_nn(dx_TK, dy_TN, weight->value);
-    add_gradient(*weight, [&](const at::Tensor& dw, bool accumulate) { kernels::matmul_tn(dw, dy_TN, x_TK, accumulate); });
+    add_gradient(*weight, [&](const at::Tensor& dw, bool accumulate) {
+      kernels::matmul_tn(dw, dy_TN, x_TK, accumulate);
+    });
     if (bias)
-      add_gradient(*bias, [&](const at::Tensor& db, bool accumulate) { kernels::sum_rows(db, dy_TN, accumulate); });
+      add_gradient(*bias,
+                   [&](const at::Tensor& db, bool accumulate) { kernels::sum_rows(db, dy_TN, accumulate); });
     return {dx_TK};
   });
   return y_TN;
@@ -97,12 +105,14 @@ at::Tensor rms_norm(const at::Tensor& x_TD, Parameter& weight, double eps) {
   at::Tensor y_TD = like(x_TD, x_TD.sizes());
   at::Tensor rstd_T = fp32(x_TD, {x_TD.size(0)});
   kernels::rms_norm(y_TD, rstd_T, x_TD, weight.value, eps);
-  record({y_TD}, {x_TD}, [x_TD = x_TD.detach(), rstd_T, weight = &weight](const Tensors& gradients) -> Tensors {
-    at::Tensor dx_TD = like(x_TD, x_TD.sizes());
-    kernels::rms_norm_backward(dx_TD, weight->gradient, gradients[0], x_TD, weight->value, rstd_T, weight->has_gradient);
-    weight->has_gradient = weight->gradient.defined();
-    return {dx_TD};
-  });
+  record({y_TD}, {x_TD},
+         [x_TD = x_TD.detach(), rstd_T, weight = &weight](const Tensors& gradients) -> Tensors {
+           at::Tensor dx_TD = like(x_TD, x_TD.sizes());
+           kernels::rms_norm_backward(dx_TD, weight->gradient, gradients[0], x_TD, weight->value, rstd_T,
+                                      weight->has_gradient);
+           weight->has_gradient = weight->gradient.defined();
+           return {dx_TD};
+         });
   return y_TD;
 }
 
@@ -119,14 +129,18 @@ at::Tensor swiglu(const at::Tensor& gate_up_T2F) {
 
 Routing route(const at::Tensor& logits_TE, const at::Tensor& bias_E, const kernels::RouterOptions& options) {
   const int64_t num_tokens = logits_TE.size(0);
-  Routing routing{at::empty({num_tokens, options.num_experts_per_tok}, logits_TE.options().requires_grad(false).dtype(at::kInt)),
-                  like(logits_TE, {num_tokens, options.num_experts_per_tok}), like(logits_TE, logits_TE.sizes())};
+  Routing routing{at::empty({num_tokens, options.num_experts_per_tok},
+                            logits_TE.options().requires_grad(false).dtype(at::kInt)),
+                  like(logits_TE, {num_tokens, options.num_experts_per_tok}),
+                  like(logits_TE, logits_TE.sizes())};
   kernels::route(routing.expert_ids_TA, routing.weights_TA, routing.scores_TE, logits_TE, bias_E, options);
   record({routing.weights_TA, routing.scores_TE}, {logits_TE},
-         [ids_TA = routing.expert_ids_TA, scores_TE = routing.scores_TE.detach(), options](const Tensors& gradients) -> Tensors {
+         [ids_TA = routing.expert_ids_TA, scores_TE = routing.scores_TE.detach(),
+          options](const Tensors& gradients) -> Tensors {
            at::Tensor dlogits_TE = at::empty_like(scores_TE);
            const at::Tensor dweights_TA =
-               gradients[0].defined() ? gradients[0] : at::zeros({ids_TA.size(0), ids_TA.size(1)}, scores_TE.options());
+               gradients[0].defined() ? gradients[0]
+                                      : at::zeros({ids_TA.size(0), ids_TA.size(1)}, scores_TE.options());
            kernels::route_backward(dlogits_TE, dweights_TA, gradients[1], ids_TA, scores_TE, options);
            return {dlogits_TE};
          });
@@ -144,11 +158,13 @@ at::Tensor permute(const at::Tensor& x_TD, const kernels::Permutation& permutati
   return x_PD;
 }
 
-at::Tensor grouped_linear(const at::Tensor& x_PK, Parameter& weight, const kernels::Permutation& permutation) {
+at::Tensor grouped_linear(const at::Tensor& x_PK, Parameter& weight,
+                          const kernels::Permutation& permutation) {
   at::Tensor y_PN = like(x_PK, {x_PK.size(0), weight.value.size(1)});
   multiply_groups(y_PN, x_PK, weight, permutation.offsets);
   record({y_PN}, {x_PK},
-         [x_PK = x_PK.detach(), weight = &weight, offsets = permutation.offsets](const Tensors& gradients) -> Tensors {
+         [x_PK = x_PK.detach(), weight = &weight,
+          offsets = permutation.offsets](const Tensors& gradients) -> Tensors {
            at::Tensor dx_PK = at::empty_like(x_PK);
            kernels::grouped_matmul_nn(dx_PK, gradients[0], weight->value, offsets);
            add_gradient(*weight, [&](const at::Tensor& dw, bool accumulate) {
@@ -159,11 +175,13 @@ at::Tensor grouped_linear(const at::Tensor& x_PK, Parameter& weight, const kerne
   return y_PN;
 }
 
-at::Tensor combine(const at::Tensor& y_PD, const at::Tensor& weights_TA, const kernels::Permutation& permutation) {
+at::Tensor combine(const at::Tensor& y_PD, const at::Tensor& weights_TA,
+                   const kernels::Permutation& permutation) {
   at::Tensor y_TD = like(y_PD, {weights_TA.size(0), y_PD.size(1)});
   kernels::combine(y_TD, y_PD, weights_TA, permutation);
   record({y_TD}, {y_PD, weights_TA},
-         [y_PD = y_PD.detach(), weights_TA = weights_TA.detach(), permutation](const Tensors& gradients) -> Tensors {
+         [y_PD = y_PD.detach(), weights_TA = weights_TA.detach(),
+          permutation](const Tensors& gradients) -> Tensors {
            at::Tensor dy_PD = at::empty_like(y_PD), dweights_TA = at::empty_like(weights_TA);
            kernels::combine_backward(dy_PD, dweights_TA, gradients[0], y_PD, weights_TA, permutation);
            return {dy_PD, dweights_TA};
@@ -197,7 +215,8 @@ struct AttentionState {
   std::vector<int64_t> document_offsets;
   kernels::AttentionOptions options;
 
-  void backward(const at::Tensor& dq, const at::Tensor& dk, const at::Tensor& dv, const at::Tensor& do_T) const {
+  void backward(const at::Tensor& dq, const at::Tensor& dk, const at::Tensor& dv,
+                const at::Tensor& do_T) const {
     kernels::attention_backward(dq, dk, dv, do_T.view(o_THW.sizes()), o_THW, lse_TH, q_THQ, k_TGQ, v_TGW,
                                 document_offsets, options);
   }
@@ -205,13 +224,20 @@ struct AttentionState {
 
 AttentionState attend(const at::Tensor& q_THQ, const at::Tensor& k_TGQ, const at::Tensor& v_TGW,
                       const AttentionShape& shape, const MicroBatch& batch) {
-  AttentionState state{q_THQ, k_TGQ, v_TGW, like(q_THQ, {q_THQ.size(0), shape.num_heads, shape.value_dim}),
-                       fp32(q_THQ, {q_THQ.size(0), shape.num_heads}), batch.document_offsets, shape.options};
+  AttentionState state{q_THQ,
+                       k_TGQ,
+                       v_TGW,
+                       like(q_THQ, {q_THQ.size(0), shape.num_heads, shape.value_dim}),
+                       fp32(q_THQ, {q_THQ.size(0), shape.num_heads}),
+                       batch.document_offsets,
+                       shape.options};
   kernels::attention(state.o_THW, state.lse_TH, q_THQ, k_TGQ, v_TGW, batch.document_offsets, shape.options);
   return state;
 }
 
-at::Tensor flattened(const at::Tensor& o_THW) { return o_THW.view({o_THW.size(0), o_THW.size(1) * o_THW.size(2)}); }
+at::Tensor flattened(const at::Tensor& o_THW) {
+  return o_THW.view({o_THW.size(0), o_THW.size(1) * o_THW.size(2)});
+}
 
 // Sum over heads of [T, H, R] in fp32, heads ascending: every head shares the rotated part of the key.
 at::Tensor sum_heads(const at::Tensor& x_THR) {
@@ -230,9 +256,11 @@ at::Tensor latent_attention(const at::Tensor& q_T, const at::Tensor& kv_T, const
   const at::Tensor kv_THX = kv_T.detach().view({num_tokens, heads, nope + shape.value_dim});
   const at::Tensor v_THW = kv_THX.narrow(2, nope, shape.value_dim);
 
-  kernels::rotary(q_THQ, batch.rotary.cos_TR, batch.rotary.sin_TR, {.column = nope, .interleaved = shape.interleaved});
+  kernels::rotary(q_THQ, batch.rotary.cos_TR, batch.rotary.sin_TR,
+                  {.column = nope, .interleaved = shape.interleaved});
   const at::Tensor k_rotated_T1R = k_rope_TR.detach().clone().view({num_tokens, 1, rotary});
-  kernels::rotary(k_rotated_T1R, batch.rotary.cos_TR, batch.rotary.sin_TR, {.interleaved = shape.interleaved});
+  kernels::rotary(k_rotated_T1R, batch.rotary.cos_TR, batch.rotary.sin_TR,
+                  {.interleaved = shape.interleaved});
   const at::Tensor k_THQ = like(q_THQ, q_THQ.sizes());
   k_THQ.narrow(2, 0, nope).copy_(kv_THX.narrow(2, 0, nope));
   k_THQ.narrow(2, nope, rotary).copy_(k_rotated_T1R.expand({num_tokens, heads, rotary}));
@@ -251,7 +279,8 @@ at::Tensor latent_attention(const at::Tensor& q_T, const at::Tensor& kv_T, const
            const at::Tensor dk_rope = sum_heads(dk.narrow(2, nope, rotary)).view({tokens, 1, rotary});
            kernels::rotary(dq, tables.cos_TR, tables.sin_TR,
                            {.column = nope, .interleaved = shape.interleaved, .inverse = true});
-           kernels::rotary(dk_rope, tables.cos_TR, tables.sin_TR, {.interleaved = shape.interleaved, .inverse = true});
+           kernels::rotary(dk_rope, tables.cos_TR, tables.sin_TR,
+                           {.interleaved = shape.interleaved, .inverse = true});
            return {dq.view({tokens, -1}), dkv.view({tokens, -1}), dk_rope.view({tokens, rotary})};
          });
   return output;
@@ -275,7 +304,8 @@ struct HeadNorm {
   void backward(const at::Tensor& d_THD) const {
     const at::Tensor dy_RD = d_THD.contiguous().view(x_RD.sizes());
     const at::Tensor dx_RD = at::empty_like(x_RD);
-    kernels::rms_norm_backward(dx_RD, weight->gradient, dy_RD, x_RD, weight->value, rstd_R, weight->has_gradient);
+    kernels::rms_norm_backward(dx_RD, weight->gradient, dy_RD, x_RD, weight->value, rstd_R,
+                               weight->has_gradient);
     weight->has_gradient = weight->gradient.defined();
     d_THD.copy_(dx_RD.view(d_THD.sizes()));
   }
@@ -305,25 +335,29 @@ at::Tensor grouped_query_attention(const at::Tensor& qkv_T, const AttentionShape
 
   const AttentionState state = attend(q_THD, k_TGD, v_TGD, shape, batch);
   at::Tensor output = flattened(state.o_THW).alias();
-  record({output}, {qkv_T}, [state, norms, tables = batch.rotary, shape](const Tensors& gradients) -> Tensors {
-    const int64_t tokens = state.q_THQ.size(0);
-    const at::Tensor dqkv = like(state.q_THQ, {tokens, shape.num_heads + 2 * shape.num_kv_heads, shape.query_dim});
-    const at::Tensor dq = dqkv.narrow(1, 0, shape.num_heads), dk = dqkv.narrow(1, shape.num_heads, shape.num_kv_heads);
-    state.backward(dq, dk, dqkv.narrow(1, shape.num_heads + shape.num_kv_heads, shape.num_kv_heads), gradients[0]);
-    const kernels::RotaryOptions back{.interleaved = shape.interleaved, .inverse = true};
-    kernels::rotary(dq, tables.cos_TR, tables.sin_TR, back);
-    kernels::rotary(dk, tables.cos_TR, tables.sin_TR, back);
-    if (norms) {
-      norms->first.backward(dq);
-      norms->second.backward(dk);
-    }
-    return {dqkv.view({tokens, -1})};
-  });
+  record({output}, {qkv_T},
+         [state, norms, tables = batch.rotary, shape](const Tensors& gradients) -> Tensors {
+           const int64_t tokens = state.q_THQ.size(0);
+           const at::Tensor dqkv =
+               like(state.q_THQ, {tokens, shape.num_heads + 2 * shape.num_kv_heads, shape.query_dim});
+           const at::Tensor dq = dqkv.narrow(1, 0, shape.num_heads),
+                            dk = dqkv.narrow(1, shape.num_heads, shape.num_kv_heads);
+           state.backward(dq, dk, dqkv.narrow(1, shape.num_heads + shape.num_kv_heads, shape.num_kv_heads),
+                          gradients[0]);
+           const kernels::RotaryOptions back{.interleaved = shape.interleaved, .inverse = true};
+           kernels::rotary(dq, tables.cos_TR, tables.sin_TR, back);
+           kernels::rotary(dk, tables.cos_TR, tables.sin_TR, back);
+           if (norms) {
+             norms->first.backward(dq);
+             norms->second.backward(dk);
+           }
+           return {dqkv.view({tokens, -1})};
+         });
   return output;
 }
 
-at::Tensor vocabulary_loss(const at::Tensor& x_TD, Parameter& weight, const at::Tensor& labels_T, double scale,
-                           const at::Tensor& token_loss_T) {
+at::Tensor vocabulary_loss(const at::Tensor& x_TD, Parameter& weight, const at::Tensor& labels_T,
+                           double scale, const at::Tensor& token_loss_T) {
   const at::Tensor scale_T = at::full({x_TD.size(0)}, scale, token_loss_T.options());
   at::Tensor total = at::zeros({}, token_loss_T.options());
   if (!c10::GradMode::is_enabled() || !x_TD.requires_grad()) {
@@ -331,8 +365,8 @@ at::Tensor vocabulary_loss(const at::Tensor& x_TD, Parameter& weight, const at::
     return total;
   }
   const at::Tensor dx_TD = at::empty_like(x_TD.detach());
-  kernels::linear_cross_entropy_with_gradient(token_loss_T, dx_TD, weight.gradient, x_TD, weight.value, labels_T, scale_T,
-                                              weight.has_gradient);
+  kernels::linear_cross_entropy_with_gradient(token_loss_T, dx_TD, weight.gradient, x_TD, weight.value,
+                                              labels_T, scale_T, weight.has_gradient);
   weight.has_gradient = weight.gradient.defined();
   record({total}, {x_TD}, [dx_TD](const Tensors&) -> Tensors { return {dx_TD}; });
   return total;

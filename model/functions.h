@@ -1,7 +1,8 @@
 // The fused operations of kernels/ops.h as differentiable functions of activations.
 //
-// Gradients of activations flow through autograd; gradients of parameters are written (or added) straight into
-// Parameter::gradient, in fp32, by the weight-gradient product itself. A parameter whose gradient is undefined is frozen.
+// Gradients of activations flow through autograd; gradients of parameters are written (or added) straight
+// into Parameter::gradient, in fp32, by the weight-gradient product itself. A parameter whose gradient is
+// undefined is frozen.
 #pragma once
 
 #include <vector>
@@ -40,7 +41,8 @@ at::Tensor permute(const at::Tensor& x_TD, const kernels::Permutation& permutati
 /// Row r of expert e times weight[e] ([E, N, K], so x [P, K] -> [P, N]).
 at::Tensor grouped_linear(const at::Tensor& x_PK, Parameter& weight, const kernels::Permutation& permutation);
 /// Weighted sum of each token's rows.
-at::Tensor combine(const at::Tensor& y_PD, const at::Tensor& weights_TA, const kernels::Permutation& permutation);
+at::Tensor combine(const at::Tensor& y_PD, const at::Tensor& weights_TA,
+                   const kernels::Permutation& permutation);
 
 struct AttentionShape {
   int64_t num_heads, num_kv_heads;
@@ -50,13 +52,13 @@ struct AttentionShape {
   kernels::AttentionOptions options;
 };
 
-/// Attention of DeepSeek-V3 after its projections: q [T, H*(N+R)] (taken over: rotated in place), kv [T, H*(N+W)] holding
-/// each head's key part and value, k_rope [T, R] shared by all heads -> [T, H*W].
+/// Attention of DeepSeek-V3 after its projections: q [T, H*(N+R)] (taken over: rotated in place), kv [T,
+/// H*(N+W)] holding each head's key part and value, k_rope [T, R] shared by all heads -> [T, H*W].
 at::Tensor latent_attention(const at::Tensor& q_T, const at::Tensor& kv_T, const at::Tensor& k_rope_TR,
                             const AttentionShape& shape, const MicroBatch& batch, int64_t layer_idx);
 
-/// Grouped-query attention: qkv [T, (H + 2G)*Dh] (taken over) -> [T, H*Dh]. With norms, every query and key head passes
-/// an RMS norm before it is rotated.
+/// Grouped-query attention: qkv [T, (H + 2G)*Dh] (taken over) -> [T, H*Dh]. With norms, every query and key
+/// head passes an RMS norm before it is rotated.
 struct QkNorm {
   Parameter* q = nullptr;
   Parameter* k = nullptr;
@@ -65,10 +67,11 @@ struct QkNorm {
 at::Tensor grouped_query_attention(const at::Tensor& qkv_T, const AttentionShape& shape, const QkNorm& norm,
                                    const MicroBatch& batch, int64_t layer_idx);
 
-/// Loss of x [T, D] against labels through the vocabulary matrix; `token_loss` [T] fp32 receives each token's. Returns a
-/// scalar whose gradient by x, that of scale * sum(token_loss), is already known: backpropagate it with 1. (Its value
-/// is 0: nobody needs the sum here, and the caller adds token losses in an order of its own.)
-at::Tensor vocabulary_loss(const at::Tensor& x_TD, Parameter& weight, const at::Tensor& labels_T, double scale,
-                           const at::Tensor& token_loss_T);
+/// Loss of x [T, D] against labels through the vocabulary matrix; `token_loss` [T] fp32 receives each
+/// token's. Returns a scalar whose gradient by x, that of scale * sum(token_loss), is already known:
+/// backpropagate it with 1. (Its value is 0: nobody needs the sum here, and the caller adds token losses in
+/// an order of its own.)
+at::Tensor vocabulary_loss(const at::Tensor& x_TD, Parameter& weight, const at::Tensor& labels_T,
+                           double scale, const at::Tensor& token_loss_T);
 
 }  // namespace athanor::model

@@ -12,10 +12,11 @@
 namespace athanor::model {
 namespace {
 
-using nlohmann::json;
 using core::DataError;
+using nlohmann::json;
 
-// Typed access to one JSON object; every failure names the file, the key, what was expected and what was found.
+// Typed access to one JSON object; every failure names the file, the key, what was expected and what was
+// found.
 class Fields {
  public:
   Fields(const json& object, std::string path) : object_(object), path_(std::move(path)) {}
@@ -65,7 +66,8 @@ class Fields {
   /// Refuses a value other than the one this program implements.
   void only(const char* key, const json& supported) const {
     if (has(key) && object_.at(key) != supported)
-      throw DataError("{}: {} is {}: only {} is supported", path_, key, object_.at(key).dump(), supported.dump());
+      throw DataError("{}: {} is {}: only {} is supported", path_, key, object_.at(key).dump(),
+                      supported.dump());
   }
 
  private:
@@ -90,7 +92,8 @@ RopeScaling scaling_from_name(const std::string& name, const std::string& path) 
   throw DataError("{}: rotary scaling {}: expected default, linear, yarn or llama3", path, name);
 }
 
-// transformers 5 keeps theta and scaling together in rope_parameters; released files have rope_theta and rope_scaling.
+// transformers 5 keeps theta and scaling together in rope_parameters; released files have rope_theta and
+// rope_scaling.
 RopeSpec read_rope(const Fields& config, const std::string& path) {
   RopeSpec rope;
   const auto parameters = config.object("rope_parameters");
@@ -146,7 +149,8 @@ void read_qwen3_experts(const Fields& config, ModelSpec& spec) {
 }
 
 void read_grouped_query_attention(const Fields& config, ModelSpec& spec) {
-  spec.head_dim = config.integer("head_dim", spec.num_attention_heads ? spec.hidden_size / spec.num_attention_heads : 0);
+  spec.head_dim =
+      config.integer("head_dim", spec.num_attention_heads ? spec.hidden_size / spec.num_attention_heads : 0);
   const bool attention_bias = config.boolean("attention_bias", false);
   spec.qkv_bias = attention_bias || spec.architecture == Architecture::kQwen2;
   spec.output_bias = attention_bias;
@@ -164,9 +168,13 @@ json rope_to_json(const RopeSpec& rope) {
   if (rope.original_max_position_embeddings)
     j["original_max_position_embeddings"] = rope.original_max_position_embeddings;
   switch (rope.scaling) {
-    case RopeScaling::kLinear: j["rope_type"] = "linear"; break;
+    case RopeScaling::kLinear:
+      j["rope_type"] = "linear";
+      break;
     case RopeScaling::kLlama3:
-      j.update({{"rope_type", "llama3"}, {"low_freq_factor", rope.low_freq_factor}, {"high_freq_factor", rope.high_freq_factor}});
+      j.update({{"rope_type", "llama3"},
+                {"low_freq_factor", rope.low_freq_factor},
+                {"high_freq_factor", rope.high_freq_factor}});
       break;
     case RopeScaling::kYarn:
       j.update({{"rope_type", "yarn"}, {"beta_fast", rope.beta_fast}, {"beta_slow", rope.beta_slow}});
@@ -175,46 +183,64 @@ json rope_to_json(const RopeSpec& rope) {
       if (rope.attention_factor) j["attention_factor"] = rope.attention_factor;
       if (!rope.truncate) j["truncate"] = false;
       break;
-    case RopeScaling::kNone: break;
+    case RopeScaling::kNone:
+      break;
   }
   return j;
 }
 
 const char* hf_class_name(Architecture architecture) {
   switch (architecture) {
-    case Architecture::kDeepseekV3: return "DeepseekV3ForCausalLM";
-    case Architecture::kLlama: return "LlamaForCausalLM";
-    case Architecture::kQwen2: return "Qwen2ForCausalLM";
-    case Architecture::kQwen3Moe: return "Qwen3MoeForCausalLM";
+    case Architecture::kDeepseekV3:
+      return "DeepseekV3ForCausalLM";
+    case Architecture::kLlama:
+      return "LlamaForCausalLM";
+    case Architecture::kQwen2:
+      return "Qwen2ForCausalLM";
+    case Architecture::kQwen3Moe:
+      return "Qwen3MoeForCausalLM";
   }
   return "";
 }
 
 void write_deepseek(const ModelSpec& s, json& j) {
   j["q_lora_rank"] = s.q_lora_rank ? json(s.q_lora_rank) : json(nullptr);
-  j.update({{"kv_lora_rank", s.kv_lora_rank}, {"qk_nope_head_dim", s.qk_nope_head_dim},
-            {"qk_rope_head_dim", s.qk_rope_head_dim}, {"qk_head_dim", s.query_head_dim()},
-            {"head_dim", s.qk_rope_head_dim}, {"v_head_dim", s.v_head_dim}, {"rope_interleave", s.rope.interleaved},
-            {"attention_bias", false}, {"n_routed_experts", s.n_routed_experts},
-            {"n_shared_experts", s.n_shared_experts}, {"n_group", s.n_group}, {"topk_group", s.topk_group},
-            {"num_experts_per_tok", s.num_experts_per_tok}, {"moe_intermediate_size", s.moe_intermediate_size},
-            {"norm_topk_prob", s.norm_topk_prob}, {"routed_scaling_factor", s.routed_scaling_factor},
+  j.update({{"kv_lora_rank", s.kv_lora_rank},
+            {"qk_nope_head_dim", s.qk_nope_head_dim},
+            {"qk_rope_head_dim", s.qk_rope_head_dim},
+            {"qk_head_dim", s.query_head_dim()},
+            {"head_dim", s.qk_rope_head_dim},
+            {"v_head_dim", s.v_head_dim},
+            {"rope_interleave", s.rope.interleaved},
+            {"attention_bias", false},
+            {"n_routed_experts", s.n_routed_experts},
+            {"n_shared_experts", s.n_shared_experts},
+            {"n_group", s.n_group},
+            {"topk_group", s.topk_group},
+            {"num_experts_per_tok", s.num_experts_per_tok},
+            {"moe_intermediate_size", s.moe_intermediate_size},
+            {"norm_topk_prob", s.norm_topk_prob},
+            {"routed_scaling_factor", s.routed_scaling_factor},
             {"num_nextn_predict_layers", s.num_nextn_predict_layers}});
   // A dense DeepSeek model is one whose first layers, all of them, are dense.
   j["first_k_dense_replace"] = s.n_routed_experts ? s.first_k_dense_replace : s.num_hidden_layers;
 }
 
 void write_qwen3_moe(const ModelSpec& s, json& j) {
-  j.update({{"num_experts", s.n_routed_experts}, {"num_experts_per_tok", s.num_experts_per_tok},
-            {"moe_intermediate_size", s.moe_intermediate_size}, {"decoder_sparse_step", s.decoder_sparse_step},
-            {"mlp_only_layers", s.mlp_only_layers}, {"norm_topk_prob", s.norm_topk_prob}});
+  j.update({{"num_experts", s.n_routed_experts},
+            {"num_experts_per_tok", s.num_experts_per_tok},
+            {"moe_intermediate_size", s.moe_intermediate_size},
+            {"decoder_sparse_step", s.decoder_sparse_step},
+            {"mlp_only_layers", s.mlp_only_layers},
+            {"norm_topk_prob", s.norm_topk_prob}});
 }
 
 }  // namespace
 
 ModelSpec spec_from_hf_config(const std::string& json_text, const std::string& path) {
   const json parsed = json::parse(json_text, nullptr, /*allow_exceptions=*/false);
-  if (!parsed.is_object()) throw DataError("{}: expected a JSON object, found something else or broken JSON", path);
+  if (!parsed.is_object())
+    throw DataError("{}: expected a JSON object, found something else or broken JSON", path);
   const Fields config(parsed, path);
   ModelSpec spec;
   try {
@@ -246,18 +272,27 @@ ModelSpec spec_from_hf_config(const std::string& json_text, const std::string& p
   const auto bos = config.integers("bos_token_id");
   spec.bos_token_id = bos.empty() ? -1 : bos.front();
   spec.eos_token_ids = config.integers("eos_token_id");
-  if (const auto found = problems(spec); !found.empty()) throw DataError("{}: {}", path, fmt::join(found, "; "));
+  if (const auto found = problems(spec); !found.empty())
+    throw DataError("{}: {}", path, fmt::join(found, "; "));
   return spec;
 }
 
 std::string spec_to_hf_config(const ModelSpec& s, std::string_view torch_dtype) {
-  json j = {{"architectures", {hf_class_name(s.architecture)}}, {"model_type", architecture_name(s.architecture)},
-            {"hidden_act", "silu"}, {"dtype", torch_dtype}, {"vocab_size", s.vocab_size},
-            {"hidden_size", s.hidden_size}, {"intermediate_size", s.intermediate_size},
-            {"num_hidden_layers", s.num_hidden_layers}, {"num_attention_heads", s.num_attention_heads},
-            {"num_key_value_heads", s.num_key_value_heads}, {"max_position_embeddings", s.max_position_embeddings},
-            {"rms_norm_eps", s.rms_norm_eps}, {"initializer_range", s.initializer_range},
-            {"tie_word_embeddings", s.tie_word_embeddings}, {"rope_parameters", rope_to_json(s.rope)},
+  json j = {{"architectures", {hf_class_name(s.architecture)}},
+            {"model_type", architecture_name(s.architecture)},
+            {"hidden_act", "silu"},
+            {"dtype", torch_dtype},
+            {"vocab_size", s.vocab_size},
+            {"hidden_size", s.hidden_size},
+            {"intermediate_size", s.intermediate_size},
+            {"num_hidden_layers", s.num_hidden_layers},
+            {"num_attention_heads", s.num_attention_heads},
+            {"num_key_value_heads", s.num_key_value_heads},
+            {"max_position_embeddings", s.max_position_embeddings},
+            {"rms_norm_eps", s.rms_norm_eps},
+            {"initializer_range", s.initializer_range},
+            {"tie_word_embeddings", s.tie_word_embeddings},
+            {"rope_parameters", rope_to_json(s.rope)},
             {"use_cache", true}};
   if (s.bos_token_id >= 0) j["bos_token_id"] = s.bos_token_id;
   if (s.eos_token_ids.size() == 1) j["eos_token_id"] = s.eos_token_ids.front();
@@ -269,7 +304,9 @@ std::string spec_to_hf_config(const ModelSpec& s, std::string_view torch_dtype) 
   }
   if (s.architecture == Architecture::kQwen3Moe) write_qwen3_moe(s, j);
   if (s.sliding_window)
-    j.update({{"use_sliding_window", true}, {"sliding_window", s.sliding_window}, {"max_window_layers", s.max_window_layers}});
+    j.update({{"use_sliding_window", true},
+              {"sliding_window", s.sliding_window},
+              {"max_window_layers", s.max_window_layers}});
   return j.dump(2) + "\n";
 }
 

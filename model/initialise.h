@@ -1,5 +1,5 @@
-// How new parameters start. A value depends on (seed, Hugging Face name, element) alone, so every rank can fill just the
-// slice it keeps, whatever the layout.
+// How new parameters start. A value depends on (seed, Hugging Face name, element) alone, so every rank can
+// fill just the slice it keeps, whatever the layout.
 #pragma once
 
 #include <cstdint>

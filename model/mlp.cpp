@@ -10,8 +10,8 @@ namespace athanor::model {
 namespace {
 
 Parameter gate_up_parameter(const std::string& base, int64_t width, int64_t hidden) {
-  return Parameter::stacked(base + "gate_up_proj.weight",
-                            {{base + "gate_proj.weight", 0, {width, hidden}}, {base + "up_proj.weight", 0, {width, hidden}}});
+  return Parameter::stacked(base + "gate_up_proj.weight", {{base + "gate_proj.weight", 0, {width, hidden}},
+                                                           {base + "up_proj.weight", 0, {width, hidden}}});
 }
 
 class DenseMlp : public Mlp {
@@ -30,7 +30,8 @@ class DenseMlp : public Mlp {
 
 // Parameters of all routed experts: [E, 2F, D] gate over up, and [E, D, F] down.
 std::pair<Parameter, Parameter> expert_parameters(const ModelSpec& spec, const std::string& base) {
-  const int64_t experts = spec.n_routed_experts, width = spec.moe_intermediate_size, hidden = spec.hidden_size;
+  const int64_t experts = spec.n_routed_experts, width = spec.moe_intermediate_size,
+                hidden = spec.hidden_size;
   Parameter gate_up, down;
   gate_up.name = base + "experts.gate_up_proj.weight";
   gate_up.shape = {experts, 2 * width, hidden};
@@ -64,14 +65,16 @@ std::vector<int64_t> tokens_per_expert(const kernels::Permutation& permutation) 
   return counts;
 }
 
-// sum over runs of `run_length` tokens of sum_e f_e P_e, where f_e = E / (A n) * (choices of e) and P_e is the mean of
-// the scores, which sum to 1 per token. Gradients flow through P only. The runs are the sequences (DeepSeek-V3), or the
-// whole micro batch (Switch Transformer).
+// sum over runs of `run_length` tokens of sum_e f_e P_e, where f_e = E / (A n) * (choices of e) and P_e is
+// the mean of the scores, which sum to 1 per token. Gradients flow through P only. The runs are the sequences
+// (DeepSeek-V3), or the whole micro batch (Switch Transformer).
 at::Tensor balance_loss_of_runs(const Routing& routing, int64_t run_length, bool normalise) {
   const int64_t num_tokens = routing.scores_TE.size(0), num_experts = routing.scores_TE.size(1);
   const int64_t num_runs = num_tokens / run_length, num_choices = routing.expert_ids_TA.size(1);
-  ATHANOR_CHECK(num_runs * run_length == num_tokens, "{} tokens are not whole runs of {}", num_tokens, run_length);
-  at::Tensor frequency_SE = at::zeros({num_runs, num_experts}, routing.scores_TE.options().requires_grad(false));
+  ATHANOR_CHECK(num_runs * run_length == num_tokens, "{} tokens are not whole runs of {}", num_tokens,
+                run_length);
+  at::Tensor frequency_SE =
+      at::zeros({num_runs, num_experts}, routing.scores_TE.options().requires_grad(false));
   float* frequency = frequency_SE.mutable_data_ptr<float>();
   const int32_t* ids = routing.expert_ids_TA.const_data_ptr<int32_t>();
   const float unit = static_cast<float>(num_experts) / static_cast<float>(num_choices * run_length);
@@ -86,23 +89,29 @@ at::Tensor balance_loss_of_runs(const Routing& routing, int64_t run_length, bool
 class MoeMlp : public Mlp {
  public:
   MoeMlp(const ModelSpec& spec, const BalanceOptions& balance, const std::string& base, int64_t moe_idx)
-      : options_(router_options(spec)), balance_(balance), moe_idx_(moe_idx), num_experts_(spec.n_routed_experts),
+      : options_(router_options(spec)),
+        balance_(balance),
+        moe_idx_(moe_idx),
+        num_experts_(spec.n_routed_experts),
         router_(Parameter::whole(base + "gate.weight", {spec.n_routed_experts, spec.hidden_size})) {
     std::tie(gate_up_, down_) = expert_parameters(spec, base);
     if (spec.n_shared_experts)
-      shared_.emplace(base + "shared_experts.", spec.n_shared_experts * spec.moe_intermediate_size, spec.hidden_size);
+      shared_.emplace(base + "shared_experts.", spec.n_shared_experts * spec.moe_intermediate_size,
+                      spec.hidden_size);
     if (spec.architecture == Architecture::kDeepseekV3)
       bias_ = {base + "gate.e_score_correction_bias", at::zeros({spec.n_routed_experts}, at::kFloat)};
   }
 
   at::Tensor forward(const at::Tensor& x_TD, PassContext& pass, at::Tensor& balance_loss) override {
     const Routing routing = route(router_logits(x_TD, router_), bias_.value, options_);
-    const kernels::Permutation permutation = kernels::permutation_by_expert(routing.expert_ids_TA, num_experts_);
+    const kernels::Permutation permutation =
+        kernels::permutation_by_expert(routing.expert_ids_TA, num_experts_);
     if (pass.keeps_statistics) pass.expert_tokens.at(moe_idx_) = tokens_per_expert(permutation);
     if (pass.is_training) balance_loss = weighted_balance_loss(routing, pass);
 
     const at::Tensor gate_up = grouped_linear(permute(x_TD, permutation), gate_up_, permutation);
-    const at::Tensor routed = combine(grouped_linear(swiglu(gate_up), down_, permutation), routing.weights_TA, permutation);
+    const at::Tensor routed =
+        combine(grouped_linear(swiglu(gate_up), down_, permutation), routing.weights_TA, permutation);
     return shared_ ? routed + shared_->apply(x_TD) : routed;
   }
 
@@ -119,19 +128,21 @@ class MoeMlp : public Mlp {
   }
 
  private:
-  // Scaled so that the sum over all micro batches of a step is the weighted mean over its sequences, or micro batches.
+  // Scaled so that the sum over all micro batches of a step is the weighted mean over its sequences, or micro
+  // batches.
   at::Tensor weighted_balance_loss(const Routing& routing, PassContext& pass) {
     const bool sigmoid = options_.score == kernels::RouterScore::kSigmoid;
     const int64_t num_tokens = routing.scores_TE.size(0);
     at::Tensor loss;
     if (balance_.sequence_loss_weight > 0) {
       const int64_t run = pass.batch.sequence_length;
-      const double weight = balance_.sequence_loss_weight * pass.micro_batch_share / static_cast<double>(num_tokens / run);
+      const double weight =
+          balance_.sequence_loss_weight * pass.micro_batch_share / static_cast<double>(num_tokens / run);
       loss = balance_loss_of_runs(routing, run, sigmoid) * weight;
     }
     if (balance_.batch_loss_weight > 0) {
-      const at::Tensor batch_loss =
-          balance_loss_of_runs(routing, num_tokens, sigmoid) * (balance_.batch_loss_weight * pass.micro_batch_share);
+      const at::Tensor batch_loss = balance_loss_of_runs(routing, num_tokens, sigmoid) *
+                                    (balance_.batch_loss_weight * pass.micro_batch_share);
       loss = loss.defined() ? loss + batch_loss : batch_loss;
     }
     if (loss.defined() && pass.keeps_statistics) pass.balance_loss += loss.item<double>();
@@ -152,8 +163,8 @@ std::unique_ptr<Mlp> make_dense_mlp(const ModelSpec& spec, const std::string& pr
   return std::make_unique<DenseMlp>(prefix + ".mlp.", width, spec.hidden_size);
 }
 
-std::unique_ptr<Mlp> make_moe_mlp(const ModelSpec& spec, const BalanceOptions& balance, const std::string& prefix,
-                                  int64_t moe_idx) {
+std::unique_ptr<Mlp> make_moe_mlp(const ModelSpec& spec, const BalanceOptions& balance,
+                                  const std::string& prefix, int64_t moe_idx) {
   return std::make_unique<MoeMlp>(spec, balance, prefix + ".mlp.", moe_idx);
 }
 

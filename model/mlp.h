@@ -15,15 +15,16 @@ namespace athanor::model {
 
 /// How a run keeps experts evenly loaded. Not part of the model: it changes training only.
 struct BalanceOptions {
-  double bias_update_rate = 0;       ///< DeepSeek-V3's auxiliary-loss-free rule, applied by the trainer; 0: off
-  double sequence_loss_weight = 0;   ///< DeepSeek-V3 equations 17-20, per sequence; 0: off
-  double batch_loss_weight = 0;      ///< Switch Transformer's loss per layer over the micro batch; 0: off
+  double bias_update_rate = 0;  ///< DeepSeek-V3's auxiliary-loss-free rule, applied by the trainer; 0: off
+  double sequence_loss_weight = 0;  ///< DeepSeek-V3 equations 17-20, per sequence; 0: off
+  double batch_loss_weight = 0;     ///< Switch Transformer's loss per layer over the micro batch; 0: off
 };
 
 class Mlp {
  public:
   virtual ~Mlp() = default;
-  /// x [T, D], already normalised -> [T, D]. A balance loss, if any, goes to `loss` as a scalar (else left undefined).
+  /// x [T, D], already normalised -> [T, D]. A balance loss, if any, goes to `loss` as a scalar (else left
+  /// undefined).
   virtual at::Tensor forward(const at::Tensor& x_TD, PassContext& pass, at::Tensor& balance_loss) = 0;
   virtual std::vector<Parameter*> parameters() = 0;
   virtual std::vector<Buffer*> buffers() { return {}; }
@@ -31,7 +32,7 @@ class Mlp {
 
 /// `moe_idx`: the layer's place among the MoE layers (statistics); ignored for a dense layer.
 std::unique_ptr<Mlp> make_dense_mlp(const ModelSpec& spec, const std::string& prefix, int64_t width);
-std::unique_ptr<Mlp> make_moe_mlp(const ModelSpec& spec, const BalanceOptions& balance, const std::string& prefix,
-                                  int64_t moe_idx);
+std::unique_ptr<Mlp> make_moe_mlp(const ModelSpec& spec, const BalanceOptions& balance,
+                                  const std::string& prefix, int64_t moe_idx);
 
 }  // namespace athanor::model

@@ -12,7 +12,9 @@ int64_t product(const std::vector<int64_t>& shape) {
 }
 }  // namespace
 
-int64_t Parameter::num_elements() const { return product(shape); }
+int64_t Parameter::num_elements() const {
+  return product(shape);
+}
 
 void Parameter::pack() {
   if (value.dim() == 2) packed = {kernels::pack_nt(value)};
@@ -43,7 +45,8 @@ Parameter Parameter::stacked(std::string name, const std::vector<HfPart>& rows) 
   }
   parameter.shape = rows.front().shape;
   parameter.shape.front() = num_rows;
-  ATHANOR_CHECK(parameter.num_elements() == position, "the parts of {} have different widths", parameter.name);
+  ATHANOR_CHECK(parameter.num_elements() == position, "the parts of {} have different widths",
+                parameter.name);
   return parameter;
 }
 

@@ -1,11 +1,12 @@
 // Parameters as the blocks see them: named views that somebody else fills.
 //
-// A block declares its parameters (name, shape, how they start). Their values live in flat buffers owned by the
-// trainer or the inference engine, which bind `value` (and, while a backward pass runs, `gradient`) to views before the
-// block is called. So a block cannot tell whether its weights are sharded, gathered, prefetched or shared.
+// A block declares its parameters (name, shape, how they start). Their values live in flat buffers owned by
+// the trainer or the inference engine, which bind `value` (and, while a backward pass runs, `gradient`) to
+// views before the block is called. So a block cannot tell whether its weights are sharded, gathered,
+// prefetched or shared.
 //
-// Matrices that are used together are one parameter: gate over up, query over key over value, all experts of a layer.
-// `parts` says which rows carry which Hugging Face name.
+// Matrices that are used together are one parameter: gate over up, query over key over value, all experts of
+// a layer. `parts` says which rows carry which Hugging Face name.
 #pragma once
 
 #include <cstdint>
@@ -23,21 +24,22 @@ enum class Initialisation { kNormal, kOnes, kZeros };
 /// A run of elements of a parameter that Hugging Face files keep as a tensor of its own.
 struct HfPart {
   std::string name;
-  int64_t begin = 0;            ///< first element within the parameter (row-major)
+  int64_t begin = 0;  ///< first element within the parameter (row-major)
   std::vector<int64_t> shape;
 };
 
 struct Parameter {
   std::string name;
   std::vector<int64_t> shape;
-  std::vector<HfPart> parts;    ///< in order, covering the parameter without holes
+  std::vector<HfPart> parts;  ///< in order, covering the parameter without holes
   Initialisation initialisation = Initialisation::kNormal;
-  bool is_expert = false;       ///< divided by expert parallelism; lives in its own flat buffer
+  bool is_expert = false;  ///< divided by expert parallelism; lives in its own flat buffer
 
-  at::Tensor value;             ///< compute precision; defined while the block may run
-  at::Tensor gradient;          ///< fp32; defined during backward unless frozen
-  bool has_gradient = false;    ///< whether `gradient` holds something that must be added to
-  std::vector<kernels::PackedMatrix> packed;  ///< weights that do not change: one per matrix, for products with them
+  at::Tensor value;           ///< compute precision; defined while the block may run
+  at::Tensor gradient;        ///< fp32; defined during backward unless frozen
+  bool has_gradient = false;  ///< whether `gradient` holds something that must be added to
+  std::vector<kernels::PackedMatrix>
+      packed;  ///< weights that do not change: one per matrix, for products with them
 
   int64_t num_elements() const;
   /// Packs `value` for products, when it is a matrix or a stack of matrices. It must not change afterwards.
@@ -49,9 +51,10 @@ struct Parameter {
   static Parameter stacked(std::string name, const std::vector<HfPart>& rows);
 };
 
-/// State of a block that no gradient moves (the router's bias): fp32, the same on every rank, saved with checkpoints.
+/// State of a block that no gradient moves (the router's bias): fp32, the same on every rank, saved with
+/// checkpoints.
 struct Buffer {
-  std::string name;             ///< Hugging Face name
+  std::string name;  ///< Hugging Face name
   at::Tensor value;
 };
 

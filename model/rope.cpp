@@ -12,7 +12,9 @@ namespace {
 constexpr double kTwoPi = 2.0 * std::numbers::pi;
 
 // Peng et al., "YaRN: Efficient Context Window Extension of Large Language Models", equation 22 generalised.
-double yarn_mscale(double factor, double mscale) { return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0; }
+double yarn_mscale(double factor, double mscale) {
+  return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
+}
 
 std::vector<double> plain_frequencies(double theta, int64_t rotary_dim) {
   std::vector<double> frequencies(rotary_dim / 2);
@@ -22,10 +24,12 @@ std::vector<double> plain_frequencies(double theta, int64_t rotary_dim) {
 }
 
 // Low dimensions turn often and are left alone, high ones are interpolated, with a linear ramp between.
-void apply_yarn(std::vector<double>& frequencies, const RopeSpec& rope, int64_t rotary_dim, int64_t original_length) {
+void apply_yarn(std::vector<double>& frequencies, const RopeSpec& rope, int64_t rotary_dim,
+                int64_t original_length) {
   const double dim = static_cast<double>(rotary_dim);
   const auto dimension_of = [&](double rotations) {
-    return dim * std::log(static_cast<double>(original_length) / (rotations * kTwoPi)) / (2.0 * std::log(rope.theta));
+    return dim * std::log(static_cast<double>(original_length) / (rotations * kTwoPi)) /
+           (2.0 * std::log(rope.theta));
   };
   double low = dimension_of(rope.beta_fast), high = dimension_of(rope.beta_slow);
   if (rope.truncate) low = std::floor(low), high = std::ceil(high);
@@ -48,24 +52,31 @@ void apply_llama3(std::vector<double>& frequencies, const RopeSpec& rope, int64_
       frequency /= rope.factor;
       continue;
     }
-    const double smooth = (length / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
+    const double smooth =
+        (length / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
     frequency = (1.0 - smooth) * frequency / rope.factor + smooth * frequency;
   }
 }
 
 }  // namespace
 
-std::vector<float> inverse_frequencies(const RopeSpec& rope, int64_t rotary_dim, int64_t max_position_embeddings) {
+std::vector<float> inverse_frequencies(const RopeSpec& rope, int64_t rotary_dim,
+                                       int64_t max_position_embeddings) {
   std::vector<double> frequencies = plain_frequencies(rope.theta, rotary_dim);
   const int64_t original_length =
       rope.original_max_position_embeddings ? rope.original_max_position_embeddings : max_position_embeddings;
   switch (rope.scaling) {
-    case RopeScaling::kNone: break;
+    case RopeScaling::kNone:
+      break;
     case RopeScaling::kLinear:
       for (double& frequency : frequencies) frequency /= rope.factor;
       break;
-    case RopeScaling::kYarn: apply_yarn(frequencies, rope, rotary_dim, original_length); break;
-    case RopeScaling::kLlama3: apply_llama3(frequencies, rope, original_length); break;
+    case RopeScaling::kYarn:
+      apply_yarn(frequencies, rope, rotary_dim, original_length);
+      break;
+    case RopeScaling::kLlama3:
+      apply_llama3(frequencies, rope, original_length);
+      break;
   }
   return {frequencies.begin(), frequencies.end()};
 }
@@ -80,7 +91,8 @@ double rotary_magnitude(const RopeSpec& rope) {
 
 double softmax_scale(const ModelSpec& spec) {
   const double scale = 1.0 / std::sqrt(static_cast<double>(spec.query_head_dim()));
-  if (!spec.has_latent_attention() || spec.rope.scaling == RopeScaling::kNone || !spec.rope.mscale_all_dim) return scale;
+  if (!spec.has_latent_attention() || spec.rope.scaling == RopeScaling::kNone || !spec.rope.mscale_all_dim)
+    return scale;
   const double mscale = yarn_mscale(spec.rope.factor, spec.rope.mscale_all_dim);
   return scale * mscale * mscale;
 }

@@ -1,4 +1,5 @@
-// Rotary position embedding: frequencies with their scalings (linear, YaRN, Llama 3), and the tables of a micro batch.
+// Rotary position embedding: frequencies with their scalings (linear, YaRN, Llama 3), and the tables of a
+// micro batch.
 #pragma once
 
 #include <vector>
@@ -10,9 +11,11 @@
 namespace athanor::model {
 
 /// Angles per position, fp32 [rotary_dim / 2].
-std::vector<float> inverse_frequencies(const RopeSpec& rope, int64_t rotary_dim, int64_t max_position_embeddings);
+std::vector<float> inverse_frequencies(const RopeSpec& rope, int64_t rotary_dim,
+                                       int64_t max_position_embeddings);
 
-/// What cos and sin are multiplied with (YaRN: mscale(factor, mscale) / mscale(factor, mscale_all_dim)); 1 otherwise.
+/// What cos and sin are multiplied with (YaRN: mscale(factor, mscale) / mscale(factor, mscale_all_dim)); 1
+/// otherwise.
 double rotary_magnitude(const RopeSpec& rope);
 
 /// 1 / sqrt(query size), times mscale(factor, mscale_all_dim)² for latent attention with scaled positions.

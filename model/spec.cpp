@@ -21,8 +21,9 @@ constexpr std::array kArchitectures = {
 int64_t attention_parameters(const ModelSpec& s) {
   const int64_t d = s.hidden_size, h = s.num_attention_heads;
   if (s.has_latent_attention()) {
-    const int64_t q = s.q_lora_rank ? d * s.q_lora_rank + s.q_lora_rank + s.q_lora_rank * h * s.query_head_dim()
-                                    : d * h * s.query_head_dim();
+    const int64_t q = s.q_lora_rank
+                          ? d * s.q_lora_rank + s.q_lora_rank + s.q_lora_rank * h * s.query_head_dim()
+                          : d * h * s.query_head_dim();
     const int64_t kv = d * (s.kv_lora_rank + s.qk_rope_head_dim) + s.kv_lora_rank +
                        s.kv_lora_rank * h * (s.qk_nope_head_dim + s.v_head_dim);
     return q + kv + h * s.v_head_dim * d;
@@ -63,7 +64,8 @@ Architecture architecture_from_name(std::string_view name) {
 
 bool ModelSpec::is_moe_layer(int64_t layer_idx) const {
   if (n_routed_experts == 0 || layer_idx < first_k_dense_replace) return false;
-  if (std::find(mlp_only_layers.begin(), mlp_only_layers.end(), layer_idx) != mlp_only_layers.end()) return false;
+  if (std::find(mlp_only_layers.begin(), mlp_only_layers.end(), layer_idx) != mlp_only_layers.end())
+    return false;
   return (layer_idx + 1) % decoder_sparse_step == 0;
 }
 
@@ -82,32 +84,38 @@ std::vector<std::string> problems(const ModelSpec& s) {
                     positive(s.intermediate_size, "intermediate_size") &
                     positive(s.max_position_embeddings, "max_position_embeddings");
   if (s.has_latent_attention()) {
-    sizes_hold &= positive(s.kv_lora_rank, "kv_lora_rank") & positive(s.qk_nope_head_dim, "qk_nope_head_dim") &
+    sizes_hold &= positive(s.kv_lora_rank, "kv_lora_rank") &
+                  positive(s.qk_nope_head_dim, "qk_nope_head_dim") &
                   positive(s.qk_rope_head_dim, "qk_rope_head_dim") & positive(s.v_head_dim, "v_head_dim");
-    require(s.q_lora_rank >= 0, fmt::format("q_lora_rank is {}: expected 0 (no compression) or more", s.q_lora_rank));
+    require(s.q_lora_rank >= 0,
+            fmt::format("q_lora_rank is {}: expected 0 (no compression) or more", s.q_lora_rank));
   } else if (positive(s.num_key_value_heads, "num_key_value_heads") & positive(s.head_dim, "head_dim")) {
     require(s.num_attention_heads % s.num_key_value_heads == 0,
-            fmt::format("num_attention_heads {} is not a multiple of num_key_value_heads {}", s.num_attention_heads,
-            s.num_key_value_heads));
+            fmt::format("num_attention_heads {} is not a multiple of num_key_value_heads {}",
+                        s.num_attention_heads, s.num_key_value_heads));
   } else {
     sizes_hold = false;
   }
   if (sizes_hold)
-    require(s.rotary_dim() % 2 == 0, fmt::format("the rotary size {} is odd: rotary embedding turns pairs", s.rotary_dim()));
+    require(s.rotary_dim() % 2 == 0,
+            fmt::format("the rotary size {} is odd: rotary embedding turns pairs", s.rotary_dim()));
   if (s.n_routed_experts > 0) {
     positive(s.moe_intermediate_size, "moe_intermediate_size");
     require(s.num_experts_per_tok >= 1 && s.num_experts_per_tok <= s.n_routed_experts,
-            fmt::format("num_experts_per_tok {} is not between 1 and n_routed_experts {}", s.num_experts_per_tok,
-            s.n_routed_experts));
-    require(s.n_group >= 1 && s.n_routed_experts % s.n_group == 0, fmt::format("n_routed_experts {} is not a multiple of n_group {}",
-            s.n_routed_experts, s.n_group));
-    require(s.topk_group >= 1 && s.topk_group <= s.n_group, fmt::format("topk_group {} is not between 1 and n_group {}",
-            s.topk_group, s.n_group));
+            fmt::format("num_experts_per_tok {} is not between 1 and n_routed_experts {}",
+                        s.num_experts_per_tok, s.n_routed_experts));
+    require(
+        s.n_group >= 1 && s.n_routed_experts % s.n_group == 0,
+        fmt::format("n_routed_experts {} is not a multiple of n_group {}", s.n_routed_experts, s.n_group));
+    require(s.topk_group >= 1 && s.topk_group <= s.n_group,
+            fmt::format("topk_group {} is not between 1 and n_group {}", s.topk_group, s.n_group));
     if (s.n_group >= 1)
-      require(s.num_experts_per_tok <= s.topk_group * (s.n_routed_experts / s.n_group),
-              fmt::format("num_experts_per_tok {} is more than the {} experts in topk_group {} groups", s.num_experts_per_tok,
-              s.topk_group * (s.n_routed_experts / s.n_group), s.topk_group));
-    require(s.decoder_sparse_step >= 1, fmt::format("decoder_sparse_step is {}: expected 1 or more", s.decoder_sparse_step));
+      require(
+          s.num_experts_per_tok <= s.topk_group * (s.n_routed_experts / s.n_group),
+          fmt::format("num_experts_per_tok {} is more than the {} experts in topk_group {} groups",
+                      s.num_experts_per_tok, s.topk_group * (s.n_routed_experts / s.n_group), s.topk_group));
+    require(s.decoder_sparse_step >= 1,
+            fmt::format("decoder_sparse_step is {}: expected 1 or more", s.decoder_sparse_step));
   }
   require(s.rms_norm_eps > 0, fmt::format("rms_norm_eps is {}: expected more than 0", s.rms_norm_eps));
   return found;
@@ -123,7 +131,8 @@ ParameterCounts count_parameters(const ModelSpec& s) {
     counts.total += per_layer + all;
     counts.active += per_layer + active;
   }
-  // A prediction module adds its projection of two hidden states, three norms, and uses the shared head once more.
+  // A prediction module adds its projection of two hidden states, three norms, and uses the shared head once
+  // more.
   const int64_t module = 2 * s.hidden_size * s.hidden_size + 3 * s.hidden_size;
   counts.total += s.num_nextn_predict_layers * module;
   counts.active += s.num_nextn_predict_layers * (module + embedding);

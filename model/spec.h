@@ -1,8 +1,8 @@
 // The numbers that define a model, complete and checked: what the blocks are built from.
 //
-// A spec comes from the `model:` section of the configuration or from a Hugging Face config.json (both the form that
-// transformers 5 writes, with `rope_parameters`, and the form of released checkpoints, with `rope_theta` and
-// `rope_scaling`), and can be written as the latter.
+// A spec comes from the `model:` section of the configuration or from a Hugging Face config.json (both the
+// form that transformers 5 writes, with `rope_parameters`, and the form of released checkpoints, with
+// `rope_theta` and `rope_scaling`), and can be written as the latter.
 #pragma once
 
 #include <cstdint>
@@ -30,12 +30,12 @@ struct RopeSpec {
   RopeScaling scaling = RopeScaling::kNone;
   double factor = 1.0;
   int64_t original_max_position_embeddings = 0;
-  double beta_fast = 32, beta_slow = 1;            // yarn
-  double mscale = 0, mscale_all_dim = 0;           // yarn, 0: not given
-  double attention_factor = 0;                     // yarn, 0: derived
-  bool truncate = true;                            // yarn: correction range rounded to whole dimensions
+  double beta_fast = 32, beta_slow = 1;              // yarn
+  double mscale = 0, mscale_all_dim = 0;             // yarn, 0: not given
+  double attention_factor = 0;                       // yarn, 0: derived
+  bool truncate = true;                              // yarn: correction range rounded to whole dimensions
   double low_freq_factor = 1, high_freq_factor = 4;  // llama3
-  bool interleaved = false;                        // pairs (2i, 2i+1), as DeepSeek-V3 stores them
+  bool interleaved = false;                          // pairs (2i, 2i+1), as DeepSeek-V3 stores them
 };
 
 struct ModelSpec {
@@ -72,12 +72,14 @@ struct ModelSpec {
 
   int64_t num_nextn_predict_layers = 0;  ///< depth of multi-token prediction
 
-  int64_t bos_token_id = -1;             ///< -1: none
+  int64_t bos_token_id = -1;  ///< -1: none
   std::vector<int64_t> eos_token_ids;
 
   bool has_latent_attention() const { return architecture == Architecture::kDeepseekV3; }
   bool is_moe_layer(int64_t layer_idx) const;
-  int64_t query_head_dim() const { return has_latent_attention() ? qk_nope_head_dim + qk_rope_head_dim : head_dim; }
+  int64_t query_head_dim() const {
+    return has_latent_attention() ? qk_nope_head_dim + qk_rope_head_dim : head_dim;
+  }
   int64_t value_head_dim() const { return has_latent_attention() ? v_head_dim : head_dim; }
   int64_t rotary_dim() const { return has_latent_attention() ? qk_rope_head_dim : head_dim; }
 };
@@ -85,10 +87,12 @@ struct ModelSpec {
 /// Every rule a spec must keep, as messages that name both numbers; empty: a model can be built.
 std::vector<std::string> problems(const ModelSpec& spec);
 
-/// The network of a `model:` section; `vocab_size` is that of the token shards, for a section that leaves it open.
+/// The network of a `model:` section; `vocab_size` is that of the token shards, for a section that leaves it
+/// open.
 ModelSpec spec_from_config(const configs::ModelConfig& config, int64_t vocab_size);
 
-/// Parses a config.json; `path` is named in the DataError when it is not one, or asks for what is not supported.
+/// Parses a config.json; `path` is named in the DataError when it is not one, or asks for what is not
+/// supported.
 ModelSpec spec_from_hf_config(const std::string& json_text, const std::string& path);
 /// A config.json that transformers loads.
 std::string spec_to_hf_config(const ModelSpec& spec, std::string_view torch_dtype);
@@ -98,7 +102,8 @@ struct ParameterCounts {
   int64_t total = 0, active = 0;
 };
 ParameterCounts count_parameters(const ModelSpec& spec);
-/// Training FLOP per token: 6 per active parameter plus causal attention at `sequence_length`, backward = 2 forward.
+/// Training FLOP per token: 6 per active parameter plus causal attention at `sequence_length`, backward = 2
+/// forward.
 double training_flops_per_token(const ModelSpec& spec, int64_t sequence_length);
 
 }  // namespace athanor::model

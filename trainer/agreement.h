@@ -7,8 +7,8 @@ namespace athanor::trainer {
 
 /// What a rank sees after a step.
 struct Observation {
-  bool stop_requested = false;   ///< a signal arrived
-  bool save_is_due = false;      ///< by this rank's clock
+  bool stop_requested = false;  ///< a signal arrived
+  bool save_is_due = false;     ///< by this rank's clock
   bool writer_is_busy = false;
   bool writer_failed = false;
 };

@@ -24,10 +24,15 @@ configs::Interval interval_of(const std::string& text) {
 
 }  // namespace
 
-CheckpointKeeper::CheckpointKeeper(const configs::RunConfig& config, RunParts& parts, parallel::Communicator& world)
-    : directory_(config.checkpoint_dir()), config_yaml_(configs::to_yaml(config)),
-      every_(interval_of(config.checkpoint.every)), parts_(parts), state_{*parts.model, *parts.store, *parts.optimizer},
-      world_(world), last_save_time_(seconds_now()) {
+CheckpointKeeper::CheckpointKeeper(const configs::RunConfig& config, RunParts& parts,
+                                   parallel::Communicator& world)
+    : directory_(config.checkpoint_dir()),
+      config_yaml_(configs::to_yaml(config)),
+      every_(interval_of(config.checkpoint.every)),
+      parts_(parts),
+      state_{*parts.model, *parts.store, *parts.optimizer},
+      world_(world),
+      last_save_time_(seconds_now()) {
   if (world.rank() == 0) {
     lock_ = std::make_unique<checkpoints::DirectoryLock>(directory_);
     checkpoints::clean_leftovers(core::posix_file_system(), *lock_);
@@ -43,13 +48,16 @@ CheckpointKeeper::CheckpointKeeper(const configs::RunConfig& config, RunParts& p
 std::optional<std::string> CheckpointKeeper::find(const ResumeChoice& choice) const {
   auto& fs = core::posix_file_system();
   if (choice.kind == ResumeChoice::Kind::kPath) {
-    if (!fs.exists(choice.path)) throw core::MissingInputError("--resume {}: no such checkpoint", choice.path);
+    if (!fs.exists(choice.path))
+      throw core::MissingInputError("--resume {}: no such checkpoint", choice.path);
     return choice.path;
   }
   if (choice.kind == ResumeChoice::Kind::kNever) {
     if (!checkpoints::list_checkpoints(fs, directory_).empty())
-      throw core::ConfigError("{}: holds checkpoints of an earlier run, and --resume never would mix two runs; give another "
-                              "run.dir, or remove them", directory_);
+      throw core::ConfigError(
+          "{}: holds checkpoints of an earlier run, and --resume never would mix two runs; give another "
+          "run.dir, or remove them",
+          directory_);
     return std::nullopt;
   }
   const auto newest = checkpoints::find_newest_good(fs, directory_);

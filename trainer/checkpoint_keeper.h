@@ -21,8 +21,8 @@ class CheckpointKeeper {
   /// Rank 0 takes the directory's lock and clears what a dead program left there. Collective over `world`.
   CheckpointKeeper(const configs::RunConfig& config, RunParts& parts, parallel::Communicator& world);
 
-  /// Restores the chosen checkpoint, if any, into the parts. Collective. MissingInputError when a path that was asked for
-  /// is not there.
+  /// Restores the chosen checkpoint, if any, into the parts. Collective. MissingInputError when a path that
+  /// was asked for is not there.
   RunCounters resume(const ResumeChoice& choice);
 
   /// Whether a save is due after this step, by steps or by rank 0's clock.
@@ -30,9 +30,11 @@ class CheckpointKeeper {
   bool is_writing() const { return !writer_->is_idle(); }
   /// Logs the error of a save that failed since the last call; true when there was one. Training goes on.
   bool report_failure();
-  /// Copies the state and starts writing it. Every rank calls it for the same steps. Seconds that the copy took.
+  /// Copies the state and starts writing it. Every rank calls it for the same steps. Seconds that the copy
+  /// took.
   double save(const RunCounters& counters);
-  /// Saves unless this step is saved already, and returns when it is on disk. Throws IoError when it cannot be.
+  /// Saves unless this step is saved already, and returns when it is on disk. Throws IoError when it cannot
+  /// be.
   void save_and_wait(const RunCounters& counters);
   void wait() { writer_->wait(); }
 

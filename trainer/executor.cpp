@@ -13,7 +13,9 @@ using model::BlockOutput;
 using model::PassContext;
 
 // The embedding takes ids, not activations; this leaf lets the walk back reach its table.
-at::Tensor make_anchor() { return model::as_leaf(at::zeros({1}, at::kFloat)); }
+at::Tensor make_anchor() {
+  return model::as_leaf(at::zeros({1}, at::kFloat));
+}
 
 // Restores a flag of the pass when a block's call is over.
 class Flag {
@@ -58,7 +60,8 @@ void Executor::forward_backward(PassContext& pass) {
   at::Tensor hidden = make_anchor();
   for (size_t i = 0; i < model_.blocks.size(); ++i) kept[i] = forward_block(i, hidden, pass, hidden);
   at::Tensor gradient;
-  for (size_t i = model_.blocks.size(); i-- > 0;) gradient = backward_block(i, std::move(kept[i]), gradient, pass);
+  for (size_t i = model_.blocks.size(); i-- > 0;)
+    gradient = backward_block(i, std::move(kept[i]), gradient, pass);
 }
 
 Executor::Kept Executor::forward_block(size_t block_idx, const at::Tensor& hidden, PassContext& pass,
@@ -78,7 +81,8 @@ Executor::Kept Executor::forward_block(size_t block_idx, const at::Tensor& hidde
   return kept;
 }
 
-at::Tensor Executor::backward_block(size_t block_idx, Kept kept, const at::Tensor& hidden_gradient, PassContext& pass) {
+at::Tensor Executor::backward_block(size_t block_idx, Kept kept, const at::Tensor& hidden_gradient,
+                                    PassContext& pass) {
   model::Block& block = *model_.blocks[block_idx];
   enter(block_idx, /*forward=*/false);
   parameters_.begin_backward(block_idx);

@@ -1,7 +1,8 @@
 // Walks the blocks of a model forward and then backward, for one micro batch.
 //
-// The graph of autograd never spans two blocks: the executor keeps each block's input, asks for the gradients block by
-// block, and so decides itself when parameters are gathered, released and reduced, and what is computed again.
+// The graph of autograd never spans two blocks: the executor keeps each block's input, asks for the gradients
+// block by block, and so decides itself when parameters are gathered, released and reduced, and what is
+// computed again.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +14,8 @@
 
 namespace athanor::trainer {
 
-/// Brings parameters and gradient buffers to the blocks. Calls come in the order of the walk, the same on every rank.
+/// Brings parameters and gradient buffers to the blocks. Calls come in the order of the walk, the same on
+/// every rank.
 class BlockParameters {
  public:
   virtual ~BlockParameters() = default;
@@ -24,7 +26,8 @@ class BlockParameters {
   virtual void release(size_t block_idx) = 0;
   /// Binds gradient buffers for all parameters that the block uses.
   virtual void begin_backward(size_t block_idx) = 0;
-  /// The block has made its contribution: gradients to which no other block will add go on to their reduction.
+  /// The block has made its contribution: gradients to which no other block will add go on to their
+  /// reduction.
   virtual void end_backward(size_t block_idx) = 0;
 };
 
@@ -51,8 +54,10 @@ class Executor {
     model::BlockOutput output;  // with its graph; empty when the block is to be run again
   };
   bool runs_again(size_t block_idx) const;
-  Kept forward_block(size_t block_idx, const at::Tensor& hidden, model::PassContext& pass, at::Tensor& next_hidden);
-  at::Tensor backward_block(size_t block_idx, Kept kept, const at::Tensor& hidden_gradient, model::PassContext& pass);
+  Kept forward_block(size_t block_idx, const at::Tensor& hidden, model::PassContext& pass,
+                     at::Tensor& next_hidden);
+  at::Tensor backward_block(size_t block_idx, Kept kept, const at::Tensor& hidden_gradient,
+                            model::PassContext& pass);
   void enter(size_t block_idx, bool forward);
 
   model::Model& model_;

@@ -21,11 +21,11 @@ struct ParameterStore::Group {
   parallel::GradientTree tree;
   size_t last_contributor = 0;  ///< block that is the last to add to the gradient, on the way back
 
-  at::Tensor weights;           ///< compute dtype: the whole buffer, or at stage 3 this rank's shard
-  at::Tensor gathered;          ///< stage 3: the whole buffer while some block uses it
+  at::Tensor weights;   ///< compute dtype: the whole buffer, or at stage 3 this rank's shard
+  at::Tensor gathered;  ///< stage 3: the whole buffer while some block uses it
   parallel::Pending gather;
   int num_users = 0;
-  at::Tensor gradients;         ///< fp32, the whole buffer, from the first contribution to the end of the reduction
+  at::Tensor gradients;  ///< fp32, the whole buffer, from the first contribution to the end of the reduction
   parallel::Pending reduction_pending;
   bool is_reducing = false;
 
@@ -61,10 +61,13 @@ at::Tensor part(const at::Tensor& flat, const ElementRange& range) {
 
 }  // namespace
 
-ParameterStore::ParameterStore(model::Model& model, parallel::Communicator& dense, parallel::Communicator& expert,
-                               const ParameterStoreOptions& options)
-    : model_(model), options_(options), dense_reduction_(std::make_unique<parallel::OrderedReduction>(dense)),
-      expert_reduction_(std::make_unique<parallel::OrderedReduction>(expert)), gather_pool_(options.compute_dtype) {
+ParameterStore::ParameterStore(model::Model& model, parallel::Communicator& dense,
+                               parallel::Communicator& expert, const ParameterStoreOptions& options)
+    : model_(model),
+      options_(options),
+      dense_reduction_(std::make_unique<parallel::OrderedReduction>(dense)),
+      expert_reduction_(std::make_unique<parallel::OrderedReduction>(expert)),
+      gather_pool_(options.compute_dtype) {
   std::unordered_map<const Parameter*, Group*> group_of;
   for (const auto& block : model.blocks) {
     std::vector<Parameter*> kinds[2];
@@ -76,11 +79,12 @@ ParameterStore::ParameterStore(model::Model& model, parallel::Communicator& dens
       parallel::FlatLayout layout(shapes_of(parameters));
       parallel::Communicator& comm = is_expert ? expert : dense;
       const int64_t shard_size = layout.shard_size(comm.size());
-      groups_.push_back(std::unique_ptr<Group>(new Group{.parameters = parameters,
-                                                         .layout = std::move(layout),
-                                                         .comm = comm,
-                                                         .reduction = is_expert ? *expert_reduction_ : *dense_reduction_,
-                                                         .tree = parallel::GradientTree(shard_size, shard_pool_)}));
+      groups_.push_back(
+          std::unique_ptr<Group>(new Group{.parameters = parameters,
+                                           .layout = std::move(layout),
+                                           .comm = comm,
+                                           .reduction = is_expert ? *expert_reduction_ : *dense_reduction_,
+                                           .tree = parallel::GradientTree(shard_size, shard_pool_)}));
       for (const Parameter* parameter : parameters) group_of[parameter] = groups_.back().get();
       groups_of_block_.back().push_back(groups_.back().get());
     }
@@ -100,7 +104,8 @@ ParameterStore::ParameterStore(model::Model& model, parallel::Communicator& dens
     group->weights = at::zeros({shards_weights ? mine.end - mine.begin : all.end}, options.compute_dtype);
     if (!shards_weights) bind_values(*group, group->weights);
     OptimizerSlice slice{&group->parameters, &group->layout, shards_masters ? mine : all, mine, {}, {}};
-    const at::Tensor computed = shards_weights || !shards_masters ? group->weights : part(group->weights, mine);
+    const at::Tensor computed =
+        shards_weights || !shards_masters ? group->weights : part(group->weights, mine);
     slice.master = is_fp32 ? computed : at::zeros({slice.range.end - slice.range.begin}, at::kFloat);
     if (!is_fp32) slice.compute = computed;
     slices_.push_back(slice);
@@ -218,7 +223,8 @@ void ParameterStore::load(const Reader& reader) {
     float* master = slice.master.mutable_data_ptr<float>();
     for (const auto& piece : slice.layout->pieces(slice.range)) {
       const auto count = static_cast<size_t>(piece.parameter_end - piece.parameter_begin);
-      reader(*slice.parameters->at(piece.parameter_idx), piece.parameter_begin, {master + piece.slice_begin, count});
+      reader(*slice.parameters->at(piece.parameter_idx), piece.parameter_begin,
+             {master + piece.slice_begin, count});
     }
   }
   share_masters();
@@ -232,7 +238,8 @@ void ParameterStore::share_masters() {
 
 void ParameterStore::publish() {
   if (options_.zero_stage != 1 && options_.zero_stage != 2) return;
-  for (auto& group : groups_) group->comm.all_gather(group->weights, part(group->weights, group->shard())).wait();
+  for (auto& group : groups_)
+    group->comm.all_gather(group->weights, part(group->weights, group->shard())).wait();
 }
 
 }  // namespace athanor::trainer

@@ -1,14 +1,15 @@
 // The parameters of a model in flat buffers, sharded over the ranks that hold the same weights.
 //
-// Every block has one flat buffer for its dense parameters and one for its experts (a *group*). ZeRO decides who keeps
-// which slice of a group:
+// Every block has one flat buffer for its dense parameters and one for its experts (a *group*). ZeRO decides
+// who keeps which slice of a group:
 //   stage 0   every rank keeps and updates everything
 //   stage 1   masters and moments are sharded; updated weights are gathered after the step
 //   stage 2   the same here: gradients are always reduced block by block to the slice of their owner
 //   stage 3   weights are sharded too: gathered before a block runs, released after it
-// Gradients of a micro batch are summed over ranks as soon as the last block that contributes to a group has run
-// backward, in the fixed order of parallel/ordered_reduction.h, and over micro batches by parallel/gradient_tree.h. So the
-// bits do not depend on the stage, nor on the (power-of-two) number of ranks.
+// Gradients of a micro batch are summed over ranks as soon as the last block that contributes to a group has
+// run backward, in the fixed order of parallel/ordered_reduction.h, and over micro batches by
+// parallel/gradient_tree.h. So the bits do not depend on the stage, nor on the (power-of-two) number of
+// ranks.
 #pragma once
 
 #include <functional>
@@ -40,12 +41,14 @@ struct OptimizerSlice {
   parallel::ElementRange range;  ///< of the group's flat buffer, as held here
   parallel::ElementRange shard;  ///< the part of it that no other rank saves
   at::Tensor master;             ///< fp32
-  at::Tensor compute;            ///< where the cast of the new master goes; undefined: the master is what is computed with
+  at::Tensor
+      compute;  ///< where the cast of the new master goes; undefined: the master is what is computed with
 };
 
 class ParameterStore : public BlockParameters {
  public:
-  /// `dense` and `expert` are the communicators over which dense and expert parameters are replicated. All outlive this.
+  /// `dense` and `expert` are the communicators over which dense and expert parameters are replicated. All
+  /// outlive this.
   ParameterStore(model::Model& model, parallel::Communicator& dense, parallel::Communicator& expert,
                  const ParameterStoreOptions& options);
   ~ParameterStore() override;

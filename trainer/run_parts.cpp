@@ -18,7 +18,8 @@ namespace {
 
 using configs::RunConfig;
 
-data::LoaderOptions loader_options(const RunConfig& config, const std::vector<configs::DataSourceConfig>& sources,
+data::LoaderOptions loader_options(const RunConfig& config,
+                                   const std::vector<configs::DataSourceConfig>& sources,
                                    int64_t vocab_size) {
   data::LoaderOptions options;
   for (const auto& source : sources) options.sources.push_back({{source.path}, source.weight});
@@ -39,7 +40,8 @@ ShardFacts first_shard(const RunConfig& config) {
   const std::string& pattern = config.data.train.front().path;
   const auto paths = core::glob(pattern);
   if (paths.empty())
-    throw core::MissingInputError("data.train: {}: no file matches; build shards with `athanor shards build`", pattern);
+    throw core::MissingInputError("data.train: {}: no file matches; build shards with `athanor shards build`",
+                                  pattern);
   data::FilePool pool(core::posix_file_system());
   const auto shards = data::ShardReader::open_all(pool, std::span(paths.data(), 1));
   return {static_cast<int64_t>(shards.front().vocabulary_size()), shards.front().tokenizer_digest()};
@@ -47,8 +49,10 @@ ShardFacts first_shard(const RunConfig& config) {
 
 model::BalanceOptions balance_options(const configs::ModelConfig& config, const model::ModelSpec& spec) {
   if (spec.n_routed_experts == 0) return {};
-  if (spec.architecture != model::Architecture::kDeepseekV3) return {.batch_loss_weight = config.router_aux_loss_coef};
-  return {.bias_update_rate = config.router_bias_update_rate, .sequence_loss_weight = config.sequence_aux_loss_weight};
+  if (spec.architecture != model::Architecture::kDeepseekV3)
+    return {.batch_loss_weight = config.router_aux_loss_coef};
+  return {.bias_update_rate = config.router_bias_update_rate,
+          .sequence_loss_weight = config.sequence_aux_loss_weight};
 }
 
 optim::ScheduleOptions schedule_options(const RunConfig& config, int64_t num_steps) {
@@ -69,15 +73,20 @@ optim::ScheduleOptions schedule_options(const RunConfig& config, int64_t num_ste
 // Decayed is what no pattern of `no_decay` names; without patterns, what has two dimensions or more.
 bool is_decayed(const parallel::FlatParameter& parameter, const std::vector<std::string>& no_decay) {
   if (no_decay.empty()) return parameter.shape.size() >= 2;
-  return std::none_of(no_decay.begin(), no_decay.end(),
-                      [&](const std::string& pattern) { return core::matches_glob(pattern, parameter.name); });
+  return std::none_of(no_decay.begin(), no_decay.end(), [&](const std::string& pattern) {
+    return core::matches_glob(pattern, parameter.name);
+  });
 }
 
-std::unique_ptr<optim::AdamWOptimizer> build_optimizer(const configs::OptimizerConfig& config, const ParameterStore& store) {
+std::unique_ptr<optim::AdamWOptimizer> build_optimizer(const configs::OptimizerConfig& config,
+                                                       const ParameterStore& store) {
   std::vector<optim::OptimizerSlice> slices;
   for (const OptimizerSlice& slice : store.slices()) {
-    const auto decays = [&](const parallel::FlatParameter& parameter) { return is_decayed(parameter, config.no_decay); };
-    slices.push_back({std::to_string(slices.size()), slice.master, slice.layout->ranges(slice.range, decays)});
+    const auto decays = [&](const parallel::FlatParameter& parameter) {
+      return is_decayed(parameter, config.no_decay);
+    };
+    slices.push_back(
+        {std::to_string(slices.size()), slice.master, slice.layout->ranges(slice.range, decays)});
   }
   const optim::AdamWHyper hyper{.beta1 = config.betas.at(0),
                                 .beta2 = config.betas.at(1),
@@ -101,15 +110,17 @@ void load_weights(const RunConfig& config, inference::WeightSource* source, RunP
     for (model::Buffer* buffer : model::all_buffers(*parts.model)) source->read(*buffer);
 }
 
-// The tokenizer that goes with the run: it must be the one that made the shards; its end tokens become the model's.
+// The tokenizer that goes with the run: it must be the one that made the shards; its end tokens become the
+// model's.
 void adopt_tokenizer(const RunConfig& config, model::ModelSpec& spec) {
   if (config.data.tokenizer.empty()) return;
   const auto tokenizer = data::tokenizer::Tokenizer::from_file(config.data.tokenizer);
   const std::string made_with = first_shard(config).tokenizer_digest;
   if (tokenizer.digest() != made_with)
-    throw core::ConfigError("data.tokenizer: {} has the digest {}, but the shards in data.train were made with {}; give the "
-                            "tokenizer that made them, or build the shards anew",
-                            config.data.tokenizer, tokenizer.digest(), made_with);
+    throw core::ConfigError(
+        "data.tokenizer: {} has the digest {}, but the shards in data.train were made with {}; give the "
+        "tokenizer that made them, or build the shards anew",
+        config.data.tokenizer, tokenizer.digest(), made_with);
   if (!config.model.from.empty()) return;
   if (const auto bos = tokenizer.bos_id()) spec.bos_token_id = *bos;
   if (const auto eos = tokenizer.eos_id()) spec.eos_token_ids = {static_cast<int64_t>(*eos)};
@@ -118,7 +129,8 @@ void adopt_tokenizer(const RunConfig& config, model::ModelSpec& spec) {
 void build_data(const RunConfig& config, RunParts& parts) {
   const int64_t vocab_size = parts.model->spec.vocab_size;
   auto& fs = core::posix_file_system();
-  parts.train_data = std::make_shared<data::TokenDataset>(fs, loader_options(config, config.data.train, vocab_size));
+  parts.train_data =
+      std::make_shared<data::TokenDataset>(fs, loader_options(config, config.data.train, vocab_size));
   if (config.data.validation.empty()) return;
   data::LoaderOptions options = loader_options(config, config.data.validation, vocab_size);
   options.repeat = options.shuffle = false;
@@ -127,14 +139,17 @@ void build_data(const RunConfig& config, RunParts& parts) {
 
 }  // namespace
 
-int64_t total_steps(const configs::TrainingConfig& training, int64_t sequence_length, uint64_t sequences_per_epoch) {
+int64_t total_steps(const configs::TrainingConfig& training, int64_t sequence_length,
+                    uint64_t sequences_per_epoch) {
   int64_t steps = std::numeric_limits<int64_t>::max();
   const int64_t tokens_per_step = training.global_batch_size * sequence_length;
   if (training.max_steps) steps = std::min(steps, training.max_steps);
-  if (training.max_tokens) steps = std::min(steps, (training.max_tokens + tokens_per_step - 1) / tokens_per_step);
+  if (training.max_tokens)
+    steps = std::min(steps, (training.max_tokens + tokens_per_step - 1) / tokens_per_step);
   if (training.max_epochs > 0) {
     const double samples = training.max_epochs * static_cast<double>(sequences_per_epoch);
-    steps = std::min(steps, static_cast<int64_t>(std::ceil(samples / static_cast<double>(training.global_batch_size))));
+    steps = std::min(
+        steps, static_cast<int64_t>(std::ceil(samples / static_cast<double>(training.global_batch_size))));
   }
   return std::max<int64_t>(steps, 1);
 }
@@ -147,32 +162,39 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
 
   std::optional<inference::ModelFiles> from;
   if (!config.model.from.empty()) from = inference::open_model(config.model.from);
-  model::ModelSpec spec = from ? from->spec : model::spec_from_config(config.model, first_shard(config).vocabulary_size);
+  model::ModelSpec spec =
+      from ? from->spec : model::spec_from_config(config.model, first_shard(config).vocabulary_size);
   adopt_tokenizer(config, spec);
   parts.model = std::make_unique<model::Model>(model::build_model(spec, balance_options(config.model, spec)));
   build_data(config, parts);
 
   parts.store = std::make_unique<ParameterStore>(
       *parts.model, parts.data_axis(), (*parts.axes)[parallel::Axis::kExpertReplica],
-      ParameterStoreOptions{.zero_stage = static_cast<int>(config.parallel.zero),
-                            .compute_dtype = config.training.precision == "fp32" ? at::kFloat : at::kBFloat16});
+      ParameterStoreOptions{
+          .zero_stage = static_cast<int>(config.parallel.zero),
+          .compute_dtype = config.training.precision == "fp32" ? at::kFloat : at::kBFloat16});
   load_weights(config, from ? from->weights.get() : nullptr, parts);
   parts.optimizer = build_optimizer(config.optimizer, *parts.store);
 
-  parts.total_steps = total_steps(config.training, config.data.sequence_length, parts.train_data->num_sequences_per_epoch());
+  parts.total_steps =
+      total_steps(config.training, config.data.sequence_length, parts.train_data->num_sequences_per_epoch());
   parts.schedule = std::make_unique<optim::Schedule>(schedule_options(config, parts.total_steps));
   parts.executor = std::make_unique<Executor>(
       *parts.model, *parts.store,
-      Executor::Options{.recompute = config.training.recompute == "full" ? Recompute::kFull : Recompute::kNone,
-                        .prefetch_blocks = static_cast<size_t>(config.parallel.prefetch_blocks)});
-  parts.step = std::make_unique<TrainStep>(
-      *parts.model, *parts.store, *parts.executor, *parts.optimizer, *parts.schedule, parts.data_axis(),
-      TrainStepOptions{.grad_clip = config.optimizer.grad_clip, .mtp_loss_weight = config.model.mtp_loss_weight});
+      Executor::Options{
+          .recompute = config.training.recompute == "full" ? Recompute::kFull : Recompute::kNone,
+          .prefetch_blocks = static_cast<size_t>(config.parallel.prefetch_blocks)});
+  parts.step = std::make_unique<TrainStep>(*parts.model, *parts.store, *parts.executor, *parts.optimizer,
+                                           *parts.schedule, parts.data_axis(),
+                                           TrainStepOptions{.grad_clip = config.optimizer.grad_clip,
+                                                            .mtp_loss_weight = config.model.mtp_loss_weight});
   if (parts.validation_data) {
-    const auto sequences = static_cast<uint64_t>(config.training.validation_batches * config.training.global_batch_size);
+    const auto sequences =
+        static_cast<uint64_t>(config.training.validation_batches * config.training.global_batch_size);
     parts.validator = std::make_unique<Validator>(
         *parts.model, *parts.executor, parts.data_axis(), parts.validation_data,
-        ValidatorOptions{.micro_batch_size = static_cast<uint64_t>(config.training.micro_batch_size), .max_sequences = sequences});
+        ValidatorOptions{.micro_batch_size = static_cast<uint64_t>(config.training.micro_batch_size),
+                         .max_sequences = sequences});
   }
   parts.identity = {.model_config = model::spec_to_hf_config(spec, "float32"),
                     .data_fingerprint = parts.train_data->fingerprint(),

@@ -38,10 +38,12 @@ struct RunParts {
   parallel::Communicator& data_axis() { return (*axes)[parallel::Axis::kReplica]; }
 };
 
-/// Weights are initialised, or loaded from `model.from`; a checkpoint is restored later. Collective over the session.
+/// Weights are initialised, or loaded from `model.from`; a checkpoint is restored later. Collective over the
+/// session.
 RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& session);
 
 /// Steps until the configured end: max_steps, max_tokens or max_epochs, whichever comes first.
-int64_t total_steps(const configs::TrainingConfig& training, int64_t sequence_length, uint64_t sequences_per_epoch);
+int64_t total_steps(const configs::TrainingConfig& training, int64_t sequence_length,
+                    uint64_t sequences_per_epoch);
 
 }  // namespace athanor::trainer

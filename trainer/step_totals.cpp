@@ -18,7 +18,8 @@ void sum_over_ranks(std::vector<int64_t>& values, parallel::Communicator& data) 
 
 }  // namespace
 
-std::vector<int64_t> count_labels(const model::Model& model, const std::vector<model::MicroBatch>& micro_batches,
+std::vector<int64_t> count_labels(const model::Model& model,
+                                  const std::vector<model::MicroBatch>& micro_batches,
                                   parallel::Communicator& data) {
   std::vector<int64_t> counts(static_cast<size_t>(model.spec.num_nextn_predict_layers) + 1, 0);
   for (const model::MicroBatch& batch : micro_batches)
@@ -41,18 +42,20 @@ double sum_by_micro_batch(const std::vector<double>& values, parallel::Communica
 }
 
 StepTotals::StepTotals(const model::Model& model, parallel::Communicator& data)
-    : data_(data), loss_sums_(static_cast<size_t>(model.spec.num_nextn_predict_layers) + 1),
+    : data_(data),
+      loss_sums_(static_cast<size_t>(model.spec.num_nextn_predict_layers) + 1),
       expert_tokens_(static_cast<size_t>(model.num_moe_layers),
                      std::vector<int64_t>(static_cast<size_t>(model.spec.n_routed_experts), 0)) {}
 
 void StepTotals::add(const model::PassContext& pass) {
-  for (size_t depth = 0; depth < loss_sums_.size(); ++depth) loss_sums_[depth].push_back(pass.loss_sum[depth]);
+  for (size_t depth = 0; depth < loss_sums_.size(); ++depth)
+    loss_sums_[depth].push_back(pass.loss_sum[depth]);
   balance_losses_.push_back(pass.balance_loss);
   num_tokens_ += pass.batch.ids_T.size(0);
   for (size_t layer = 0; layer < expert_tokens_.size(); ++layer) {
     const auto& counted = pass.expert_tokens[layer];
-    ATHANOR_CHECK(counted.size() == expert_tokens_[layer].size(), "MoE layer {} reported {} experts of {}", layer,
-                  counted.size(), expert_tokens_[layer].size());
+    ATHANOR_CHECK(counted.size() == expert_tokens_[layer].size(), "MoE layer {} reported {} experts of {}",
+                  layer, counted.size(), expert_tokens_[layer].size());
     for (size_t e = 0; e < counted.size(); ++e) expert_tokens_[layer][e] += counted[e];
   }
 }

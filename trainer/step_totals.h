@@ -1,5 +1,5 @@
-// What the micro batches of a step report, added up over micro batches and ranks in an order that does not depend on the
-// layout: losses by the number of the micro batch, counts as integers.
+// What the micro batches of a step report, added up over micro batches and ranks in an order that does not
+// depend on the layout: losses by the number of the micro batch, counts as integers.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,12 @@ namespace athanor::trainer {
 struct StepResult;
 
 /// Labelled tokens of the step at every prediction depth. Collective over `data`.
-std::vector<int64_t> count_labels(const model::Model& model, const std::vector<model::MicroBatch>& micro_batches,
+std::vector<int64_t> count_labels(const model::Model& model,
+                                  const std::vector<model::MicroBatch>& micro_batches,
                                   parallel::Communicator& data);
 
-/// Sum of one double per micro batch over all micro batches of all ranks, where the i-th of `values` is number
-/// i * D + r for data rank r. Every rank passes equally many. Collective over `data`.
+/// Sum of one double per micro batch over all micro batches of all ranks, where the i-th of `values` is
+/// number i * D + r for data rank r. Every rank passes equally many. Collective over `data`.
 double sum_by_micro_batch(const std::vector<double>& values, parallel::Communicator& data);
 
 class StepTotals {

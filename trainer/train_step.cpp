@@ -35,7 +35,8 @@ std::vector<double> TrainStep::loss_scales(const std::vector<model::MicroBatch>&
   num_labels = count_labels(model_, micro_batches, data_);
   std::vector<double> scales;
   for (size_t depth = 0; depth < num_labels.size(); ++depth) {
-    const double weight = depth == 0 ? 1.0 : options_.mtp_loss_weight / static_cast<double>(num_labels.size() - 1);
+    const double weight =
+        depth == 0 ? 1.0 : options_.mtp_loss_weight / static_cast<double>(num_labels.size() - 1);
     scales.push_back(num_labels[depth] ? weight / static_cast<double>(num_labels[depth]) : 0.0);
   }
   return scales;
@@ -49,15 +50,16 @@ void TrainStep::update_weights(StepResult& result) {
   if (!result.is_skipped) {
     std::vector<optim::StepInput> inputs;
     const auto gradients = store_.slice_gradients();
-    for (size_t i = 0; i < gradients.size(); ++i) inputs.push_back({gradients[i], store_.slices()[i].compute});
+    for (size_t i = 0; i < gradients.size(); ++i)
+      inputs.push_back({gradients[i], store_.slices()[i].compute});
     optimizer_.step(inputs, result.learning_rate, norm.clip_scale(options_.grad_clip));
     store_.publish();
   }
   store_.clear_gradients();
 }
 
-// DeepSeek-V3, section 2.1.2: the bias of an expert with more than its share of the tokens goes down by the update rate,
-// that of one with less goes up.
+// DeepSeek-V3, section 2.1.2: the bias of an expert with more than its share of the tokens goes down by the
+// update rate, that of one with less goes up.
 void TrainStep::update_router_bias(const StepResult& result) {
   const auto rate = static_cast<float>(model_.balance.bias_update_rate);
   const auto buffers = model::all_buffers(model_);
@@ -79,7 +81,8 @@ double expert_load_max_over_mean(const std::vector<std::vector<int64_t>>& expert
   for (const auto& tokens : expert_tokens) {
     const int64_t total = std::accumulate(tokens.begin(), tokens.end(), int64_t{0});
     if (total == 0) continue;
-    sum += static_cast<double>(*std::max_element(tokens.begin(), tokens.end()) * static_cast<int64_t>(tokens.size())) /
+    sum += static_cast<double>(*std::max_element(tokens.begin(), tokens.end()) *
+                               static_cast<int64_t>(tokens.size())) /
            static_cast<double>(total);
   }
   return expert_tokens.empty() ? 0 : sum / static_cast<double>(expert_tokens.size());

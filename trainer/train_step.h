@@ -15,20 +15,20 @@
 namespace athanor::trainer {
 
 struct TrainStepOptions {
-  double grad_clip = 1.0;           ///< 0: off
-  double mtp_loss_weight = 0.3;     ///< of the mean over the prediction modules
+  double grad_clip = 1.0;        ///< 0: off
+  double mtp_loss_weight = 0.3;  ///< of the mean over the prediction modules
 };
 
 /// The same on every rank.
 struct StepResult {
-  int64_t step = 0;                 ///< 1 for the first update
-  double loss = 0;                  ///< mean over the labelled tokens of the global batch
-  std::vector<double> mtp_losses;   ///< the same for each prediction module
-  double balance_loss = 0;          ///< weight included
-  double grad_norm = 0;             ///< before clipping
+  int64_t step = 0;                ///< 1 for the first update
+  double loss = 0;                 ///< mean over the labelled tokens of the global batch
+  std::vector<double> mtp_losses;  ///< the same for each prediction module
+  double balance_loss = 0;         ///< weight included
+  double grad_norm = 0;            ///< before clipping
   double learning_rate = 0;
-  int64_t num_tokens = 0;           ///< of the global batch
-  bool is_skipped = false;          ///< the gradient or the loss was not finite: nothing was updated
+  int64_t num_tokens = 0;   ///< of the global batch
+  bool is_skipped = false;  ///< the gradient or the loss was not finite: nothing was updated
   std::vector<std::vector<int64_t>> expert_tokens;  ///< per MoE layer, of the global batch
 };
 
@@ -37,15 +37,21 @@ class TrainStep {
   /// `data`: the communicator whose ranks have different micro batches. All outlive this.
   TrainStep(model::Model& model, ParameterStore& store, Executor& executor, optim::AdamWOptimizer& optimizer,
             const optim::Schedule& schedule, parallel::Communicator& data, const TrainStepOptions& options)
-      : model_(model), store_(store), executor_(executor), optimizer_(optimizer), schedule_(schedule), data_(data),
+      : model_(model),
+        store_(store),
+        executor_(executor),
+        optimizer_(optimizer),
+        schedule_(schedule),
+        data_(data),
         options_(options) {}
 
-  /// Update number `step` (from 1) with this rank's micro batches: the i-th is number i * D + r of the step, for data
-  /// rank r of D. Collective over all ranks, which pass equally many.
+  /// Update number `step` (from 1) with this rank's micro batches: the i-th is number i * D + r of the step,
+  /// for data rank r of D. Collective over all ranks, which pass equally many.
   StepResult run(int64_t step, const std::vector<model::MicroBatch>& micro_batches);
 
  private:
-  std::vector<double> loss_scales(const std::vector<model::MicroBatch>& micro_batches, std::vector<int64_t>& num_labels);
+  std::vector<double> loss_scales(const std::vector<model::MicroBatch>& micro_batches,
+                                  std::vector<int64_t>& num_labels);
   void update_weights(StepResult& result);
   void update_router_bias(const StepResult& result);
 

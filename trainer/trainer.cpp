@@ -48,7 +48,8 @@ observe::ObserverList make_observers(const TrainerOptions& options, const RunPar
   if (config.metrics.tensorboard)
     observers.add(std::make_unique<observe::TensorboardWriter>(fs, dir + "/tensorboard", unix_time()));
   if (config.metrics.prometheus_port)
-    observers.add(std::make_unique<observe::PrometheusExporter>(static_cast<int>(config.metrics.prometheus_port), config.run.name));
+    observers.add(std::make_unique<observe::PrometheusExporter>(
+        static_cast<int>(config.metrics.prometheus_port), config.run.name));
   const observe::ProgressOptions progress{.total_steps = static_cast<uint64_t>(parts.total_steps),
                                           .every = static_cast<uint64_t>(config.metrics.every),
                                           .is_terminal = options.is_terminal};
@@ -65,8 +66,12 @@ double measure_peak(const configs::RunConfig& config, parallel::Communicator& wo
 class Run {
  public:
   Run(const TrainerOptions& options, parallel::Session& session)
-      : options_(options), config_(options.config), session_(session), parts_(build_run_parts(config_, session)),
-        keeper_(config_, parts_, session.world()), observers_(make_observers(options, parts_, session.rank())) {
+      : options_(options),
+        config_(options.config),
+        session_(session),
+        parts_(build_run_parts(config_, session)),
+        keeper_(config_, parts_, session.world()),
+        observers_(make_observers(options, parts_, session.rank())) {
     counters_ = keeper_.resume(options.resume);
     observers_.on_resume(static_cast<uint64_t>(counters_.step));
     peak_flops_ = measure_peak(config_, session.world());
@@ -75,14 +80,16 @@ class Run {
   }
 
   Outcome loop() {
-    data::BatchStream stream(parts_.train_data, plan(), {.num_batches = static_cast<int>(config_.data.prefetch)});
+    data::BatchStream stream(parts_.train_data, plan(),
+                             {.num_batches = static_cast<int>(config_.data.prefetch)});
     const int64_t first_step = counters_.step;
     while (counters_.step < parts_.total_steps) {
       take_step(stream);
       if (is_out_of_patience()) break;
       const Observation seen = observe_together();
       if (seen.stop_requested) return end(Outcome::kStopRequested);
-      if (config_.training.stop_after_steps && counters_.step - first_step >= config_.training.stop_after_steps)
+      if (config_.training.stop_after_steps &&
+          counters_.step - first_step >= config_.training.stop_after_steps)
         return end(Outcome::kStartLimit);
       if (seen.save_is_due && !seen.writer_is_busy) save();
     }
@@ -100,10 +107,11 @@ class Run {
 
   void log_start() {
     const auto counts = model::count_parameters(parts_.model->spec);
-    core::log::info("{}: {} parameters ({} active), {} ranks, ZeRO {}, {} kernel {}, {} steps", config_.run.name, counts.total,
-                    counts.active, session_.size(), config_.parallel.zero, config_.training.precision,
-                    kernels::product_kernel_name(config_.training.precision == "fp32" ? at::kFloat : at::kBFloat16),
-                    parts_.total_steps);
+    core::log::info(
+        "{}: {} parameters ({} active), {} ranks, ZeRO {}, {} kernel {}, {} steps", config_.run.name,
+        counts.total, counts.active, session_.size(), config_.parallel.zero, config_.training.precision,
+        kernels::product_kernel_name(config_.training.precision == "fp32" ? at::kFloat : at::kBFloat16),
+        parts_.total_steps);
   }
 
   void take_step(data::BatchStream& stream) {
@@ -148,33 +156,39 @@ class Run {
     if (result.is_skipped) record.extra.emplace_back("skipped", 1.0);
     observers_.on_step(record);
     if (result.is_skipped)
-      core::log::warning("step {}: loss {} and gradient norm {}: not finite, nothing was updated", result.step, result.loss,
-                         result.grad_norm);
+      core::log::warning("step {}: loss {} and gradient norm {}: not finite, nothing was updated",
+                         result.step, result.loss, result.grad_norm);
   }
 
   void stop_if_hopeless(const StepResult& result) {
     if (counters_.skipped_in_a_row < config_.training.max_skipped_steps) return;
-    throw core::PolicyStop("{} steps in a row were not finite (training.max_skipped_steps); the last checkpoint is of step {}. "
-                           "Lower optimizer.learning_rate or look at the data around sample {}",
-                           counters_.skipped_in_a_row, std::max<int64_t>(keeper_.last_saved_step(), 0),
-                           counters_.consumed_samples - config_.training.global_batch_size * (result.is_skipped ? 1 : 0));
+    throw core::PolicyStop(
+        "{} steps in a row were not finite (training.max_skipped_steps); the last checkpoint is of step {}. "
+        "Lower optimizer.learning_rate or look at the data around sample {}",
+        counters_.skipped_in_a_row, std::max<int64_t>(keeper_.last_saved_step(), 0),
+        counters_.consumed_samples - config_.training.global_batch_size * (result.is_skipped ? 1 : 0));
   }
 
   void validate_if_due() {
-    if (!parts_.validator || !config_.training.validate_every || counters_.step % config_.training.validate_every) return;
+    if (!parts_.validator || !config_.training.validate_every ||
+        counters_.step % config_.training.validate_every)
+      return;
     const double loss = parts_.validator->loss();
     const bool is_better = counters_.num_validations == 0 || loss < counters_.best_validation_loss;
     if (is_better) counters_.best_validation_loss = loss;
     counters_.validations_without_improvement = is_better ? 0 : counters_.validations_without_improvement + 1;
     ++counters_.num_validations;
-    observers_.on_validation({.step = static_cast<uint64_t>(counters_.step), .loss = loss, .time = unix_time()});
+    observers_.on_validation(
+        {.step = static_cast<uint64_t>(counters_.step), .loss = loss, .time = unix_time()});
   }
 
   bool is_out_of_patience() const {
     const int64_t patience = config_.training.early_stop_patience;
     if (!patience || counters_.validations_without_improvement < patience) return false;
-    core::log::info("step {}: no better validation loss than {} in {} validations: the run ends (training.early_stop_patience)",
-                    counters_.step, counters_.best_validation_loss, patience);
+    core::log::info(
+        "step {}: no better validation loss than {} in {} validations: the run ends "
+        "(training.early_stop_patience)",
+        counters_.step, counters_.best_validation_loss, patience);
     return true;
   }
 

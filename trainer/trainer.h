@@ -1,7 +1,7 @@
 // The loop: step after step, with validation, checkpoints and the run's own rules for ending it.
 //
-// What one step does is in train_step.cpp; what is shown and written about it is the observers' affair. Decisions (stop,
-// save, skip) are taken alike on every rank.
+// What one step does is in train_step.cpp; what is shown and written about it is the observers' affair.
+// Decisions (stop, save, skip) are taken alike on every rank.
 #pragma once
 
 #include <atomic>
@@ -36,8 +36,8 @@ enum class Outcome {
   kStopRequested,  ///< by signal; a checkpoint is saved
 };
 
-/// Builds everything the configuration asks for, resumes, and runs to an end. Collective over the session. Throws
-/// PolicyStop when too many steps in a row were not finite, and the errors of its parts.
+/// Builds everything the configuration asks for, resumes, and runs to an end. Collective over the session.
+/// Throws PolicyStop when too many steps in a row were not finite, and the errors of its parts.
 Outcome train(const TrainerOptions& options, parallel::Session& session);
 
 }  // namespace athanor::trainer

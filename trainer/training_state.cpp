@@ -14,12 +14,15 @@ using nlohmann::json;
 constexpr const char* kWeight = "weight";
 constexpr const char* kBuffer = "buffer";
 
-Dtype dtype_of(const at::Tensor& tensor) { return tensor.scalar_type() == at::kBFloat16 ? Dtype::kBF16 : Dtype::kF32; }
+Dtype dtype_of(const at::Tensor& tensor) {
+  return tensor.scalar_type() == at::kBFloat16 ? Dtype::kBF16 : Dtype::kF32;
+}
 
-// Calls visit(parameter, begin, end, values) for every piece of `values`, which lies along the slice, inside `range`.
+// Calls visit(parameter, begin, end, values) for every piece of `values`, which lies along the slice, inside
+// `range`.
 template <typename Visit>
-void for_each_piece(const OptimizerSlice& slice, const parallel::ElementRange& range, const at::Tensor& values,
-                    const Visit& visit) {
+void for_each_piece(const OptimizerSlice& slice, const parallel::ElementRange& range,
+                    const at::Tensor& values, const Visit& visit) {
   for (const auto& piece : slice.layout->pieces(range)) {
     const int64_t position = range.begin - slice.range.begin + piece.slice_begin;
     visit(*slice.parameters->at(piece.parameter_idx), piece.parameter_begin, piece.parameter_end,
@@ -57,17 +60,20 @@ json to_json(const RunCounters& counters, const RunIdentity& identity) {
 void check_identity(const json& saved, const RunIdentity& identity, const std::string& path) {
   const auto differs = [&](const char* key, const auto& now, const char* what) {
     if (saved.at(key) == json(now)) return;
-    throw core::ConfigError("{}: was made with another {}; continue it with the same one, or start anew with --resume never "
-                            "and another run.dir",
-                            path, what);
+    throw core::ConfigError(
+        "{}: was made with another {}; continue it with the same one, or start anew with --resume never "
+        "and another run.dir",
+        path, what);
   };
   if (saved.at("model_config") != json(identity.model_config)) {
-    const json before = json::parse(saved.at("model_config").get<std::string>()), now = json::parse(identity.model_config);
+    const json before = json::parse(saved.at("model_config").get<std::string>()),
+               now = json::parse(identity.model_config);
     for (const auto& [key, value] : now.items())
       if (!before.contains(key) || before.at(key) != value)
-        throw core::ConfigError("{}: its model has {} = {}, the configuration asks for {}; use the model of the checkpoint, "
-                                "or start anew with --resume never and another run.dir",
-                                path, key, before.value(key, json()).dump(), value.dump());
+        throw core::ConfigError(
+            "{}: its model has {} = {}, the configuration asks for {}; use the model of the checkpoint, "
+            "or start anew with --resume never and another run.dir",
+            path, key, before.value(key, json()).dump(), value.dump());
   }
   differs("tokenizer_digest", identity.tokenizer_digest, "tokenizer");
   differs("seed", identity.seed, "run.seed");
@@ -77,24 +83,26 @@ void check_identity(const json& saved, const RunIdentity& identity, const std::s
 
 }  // namespace
 
-checkpoints::Snapshot make_snapshot(const TrainingState& state, const RunCounters& counters, const RunIdentity& identity,
-                                    const std::string& config_yaml, bool saves_buffers) {
+checkpoints::Snapshot make_snapshot(const TrainingState& state, const RunCounters& counters,
+                                    const RunIdentity& identity, const std::string& config_yaml,
+                                    bool saves_buffers) {
   checkpoints::Snapshot snapshot;
   snapshot.progress = {static_cast<uint64_t>(counters.step), static_cast<uint64_t>(counters.consumed_samples),
                        static_cast<uint64_t>(counters.consumed_tokens)};
   snapshot.training_state = to_json(counters, identity).dump();
   snapshot.config = config_yaml;
   for_each_state(state, [&](const OptimizerSlice& slice, const std::string& kind, const at::Tensor& values) {
-    for_each_piece(slice, slice.shard, values,
-                   [&](const model::Parameter& parameter, int64_t begin, int64_t end, const at::Tensor& piece) {
-                     snapshot.slices.push_back(SliceToSave{.name = parameter.name,
-                                                           .kind = kind,
-                                                           .dtype = dtype_of(piece),
-                                                           .global_shape = parameter.shape,
-                                                           .begin = static_cast<uint64_t>(begin),
-                                                           .end = static_cast<uint64_t>(end),
-                                                           .bytes = bytes_of(piece)});
-                   });
+    for_each_piece(
+        slice, slice.shard, values,
+        [&](const model::Parameter& parameter, int64_t begin, int64_t end, const at::Tensor& piece) {
+          snapshot.slices.push_back(SliceToSave{.name = parameter.name,
+                                                .kind = kind,
+                                                .dtype = dtype_of(piece),
+                                                .global_shape = parameter.shape,
+                                                .begin = static_cast<uint64_t>(begin),
+                                                .end = static_cast<uint64_t>(end),
+                                                .bytes = bytes_of(piece)});
+        });
   });
   if (saves_buffers)
     for (model::Buffer* buffer : model::all_buffers(state.model))
@@ -108,21 +116,23 @@ checkpoints::Snapshot make_snapshot(const TrainingState& state, const RunCounter
   return snapshot;
 }
 
-RunCounters restore(const checkpoints::CheckpointReader& reader, TrainingState& state, const RunIdentity& identity) {
+RunCounters restore(const checkpoints::CheckpointReader& reader, TrainingState& state,
+                    const RunIdentity& identity) {
   const checkpoints::Manifest& manifest = reader.manifest();
   const json saved = json::parse(manifest.training_state);
   check_identity(saved, identity, reader.path());
   for_each_state(state, [&](const OptimizerSlice& slice, const std::string& kind, const at::Tensor& values) {
-    for_each_piece(slice, slice.range, values,
-                   [&](const model::Parameter& parameter, int64_t begin, int64_t end, const at::Tensor& piece) {
-                     reader.read_range(reader.at(parameter.name, kind), static_cast<uint64_t>(begin),
-                                       static_cast<uint64_t>(end), dtype_of(piece), bytes_of(piece));
-                   });
+    for_each_piece(
+        slice, slice.range, values,
+        [&](const model::Parameter& parameter, int64_t begin, int64_t end, const at::Tensor& piece) {
+          reader.read_range(reader.at(parameter.name, kind), static_cast<uint64_t>(begin),
+                            static_cast<uint64_t>(end), dtype_of(piece), bytes_of(piece));
+        });
   });
   state.store.share_masters();
   for (model::Buffer* buffer : model::all_buffers(state.model))
-    reader.read_range(reader.at(buffer->name, kBuffer), 0, static_cast<uint64_t>(buffer->value.numel()), Dtype::kF32,
-                      bytes_of(buffer->value));
+    reader.read_range(reader.at(buffer->name, kBuffer), 0, static_cast<uint64_t>(buffer->value.numel()),
+                      Dtype::kF32, bytes_of(buffer->value));
 
   RunCounters counters{.step = static_cast<int64_t>(manifest.progress.step),
                        .consumed_samples = static_cast<int64_t>(manifest.progress.consumed_samples),

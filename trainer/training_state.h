@@ -1,5 +1,5 @@
-// The state of a run as a checkpoint keeps it: masters, moments, buffers and counters, each tensor cut into the pieces
-// that this rank holds, named and measured so that any other layout can read them back.
+// The state of a run as a checkpoint keeps it: masters, moments, buffers and counters, each tensor cut into
+// the pieces that this rank holds, named and measured so that any other layout can read them back.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct RunCounters {
   int64_t step = 0;              ///< updates made or skipped
   int64_t consumed_samples = 0;  ///< sequences: the position of the data loader
   int64_t consumed_tokens = 0;
-  int64_t optimizer_steps = 0;   ///< updates made
+  int64_t optimizer_steps = 0;  ///< updates made
   int64_t skipped_in_a_row = 0;
   double best_validation_loss = 0;  ///< meaningful after the first validation
   int64_t num_validations = 0;
@@ -27,7 +27,7 @@ struct RunCounters {
 
 /// What may not change between two starts of one run, because the data would no longer be the same.
 struct RunIdentity {
-  std::string model_config;      ///< config.json of the model
+  std::string model_config;  ///< config.json of the model
   std::string data_fingerprint;
   std::string tokenizer_digest;
   int64_t seed = 0;
@@ -40,12 +40,15 @@ struct TrainingState {
   optim::AdamWOptimizer& optimizer;
 };
 
-/// This rank's part of a checkpoint. The slices point into living tensors: take the snapshot before the next step.
-checkpoints::Snapshot make_snapshot(const TrainingState& state, const RunCounters& counters, const RunIdentity& identity,
-                                    const std::string& config_yaml, bool saves_buffers);
+/// This rank's part of a checkpoint. The slices point into living tensors: take the snapshot before the next
+/// step.
+checkpoints::Snapshot make_snapshot(const TrainingState& state, const RunCounters& counters,
+                                    const RunIdentity& identity, const std::string& config_yaml,
+                                    bool saves_buffers);
 
-/// Fills masters, moments, buffers and counters from a checkpoint of any layout. ConfigError when the checkpoint belongs to
-/// another model, data or seed, naming what differs and what to do.
-RunCounters restore(const checkpoints::CheckpointReader& reader, TrainingState& state, const RunIdentity& identity);
+/// Fills masters, moments, buffers and counters from a checkpoint of any layout. ConfigError when the
+/// checkpoint belongs to another model, data or seed, naming what differs and what to do.
+RunCounters restore(const checkpoints::CheckpointReader& reader, TrainingState& state,
+                    const RunIdentity& identity);
 
 }  // namespace athanor::trainer

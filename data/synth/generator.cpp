@@ -16,8 +16,8 @@ constexpr std::array<std::string_view, kNumDirts> kDirtNames = {
 // Shares of documents, in the order of kKinds: Chinese text is 67 % of the bytes with these.
 constexpr std::array<uint32_t, std::size(kKinds)> kWeights = {
     131, 113, 101, 89, 83, 54, 71, 77, 71, 65,  // Chinese
-    40,  34, 30, 27, 25, 16, 22, 23, 22, 40,  // English
-    30,  24};                                 // code
+    40,  34,  30,  27, 25, 16, 22, 23, 22, 40,  // English
+    30,  24};                                   // code
 constexpr size_t kNumProse = 20, kNumChinese = 10;
 
 constexpr uint64_t kMaxDistance = 20000;  ///< a duplicate repeats one of so many documents before it

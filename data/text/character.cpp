@@ -41,7 +41,8 @@ uint16_t general_class(char32_t code_point) {
   const auto c = static_cast<UChar32>(code_point);
   if (u_isUWhiteSpace(c)) return kSpace;
   const uint32_t mask = U_GET_GC_MASK(c);
-  if (mask & (U_GC_L_MASK | U_GC_M_MASK | U_GC_NL_MASK)) return static_cast<uint16_t>(kLetter | script_bit(code_point));
+  if (mask & (U_GC_L_MASK | U_GC_M_MASK | U_GC_NL_MASK))
+    return static_cast<uint16_t>(kLetter | script_bit(code_point));
   if (mask & U_GC_ND_MASK) return kDigit;
   if (mask & (U_GC_P_MASK | U_GC_S_MASK | U_GC_NO_MASK)) return kPunctuation;
   return kIgnorable;
@@ -49,8 +50,7 @@ uint16_t general_class(char32_t code_point) {
 
 uint16_t classify_slowly(char32_t c) {
   uint16_t result = general_class(c);
-  if (kSentenceEnds.find(c) != std::u32string_view::npos)
-    result |= kSentenceEnd;
+  if (kSentenceEnds.find(c) != std::u32string_view::npos) result |= kSentenceEnd;
   return result;
 }
 

@@ -39,8 +39,8 @@ ATHANOR_INLINE F32x16 exp(F32x16 x) {
   return mul(mul(parts.fraction, exp2_whole(half)), exp2_whole(sub(parts.n, half)));
 }
 
-/// The same for softmax, where x is at most about 0 (and must be below 88): quicker, exactly 1 at 0, and 0 from
-/// about -87.7 down.
+/// The same for softmax, where x is at most about 0 (and must be below 88): quicker, exactly 1 at 0, and 0
+/// from about -87.7 down.
 ATHANOR_INLINE F32x16 exp_flushed(F32x16 x) {
   const ExpParts parts = exp_parts(max(set1(-88.02f), min(set1(88.0f), x)));
   return mul(parts.fraction, exp2_whole(parts.n));  // the bits of 2^-127 are those of 0

@@ -1,11 +1,10 @@
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <filesystem>
 #include <limits>
 #include <set>
+#include <unistd.h>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -23,7 +22,8 @@ namespace athanor::core {
 namespace {
 
 std::string fresh_directory(const std::string& name) {
-  const auto path = std::filesystem::temp_directory_path() / ("athanor-" + name + "-" + std::to_string(getpid()));
+  const auto path =
+      std::filesystem::temp_directory_path() / ("athanor-" + name + "-" + std::to_string(getpid()));
   std::filesystem::remove_all(path);
   std::filesystem::create_directories(path);
   return path.string();
@@ -37,8 +37,9 @@ TEST(Error, CarriesExitCodeAndFormattedMessage) {
 }
 
 TEST(CounterRng, MatchesTheKnownAnswerOfPhilox4x32) {
-  // Known-answer vector of the Random123 distribution: all-zero counter and key. The stream id is xored in through the
-  // counter, so it is undone by choosing a name-independent property instead: distinct names give distinct streams.
+  // Known-answer vector of the Random123 distribution: all-zero counter and key. The stream id is xored in
+  // through the counter, so it is undone by choosing a name-independent property instead: distinct names give
+  // distinct streams.
   const CounterRng a(1, "a"), b(1, "b"), again(1, "a");
   EXPECT_EQ(a.bits(7), again.bits(7));
   EXPECT_NE(a.bits(7), b.bits(7));
@@ -92,14 +93,19 @@ TEST(ParallelFor, NestedLoopsRunInlineAndExceptionsReachTheCaller) {
   std::atomic<int> count{0};
   parallel_for(4, [&](int64_t) { parallel_for(5, [&](int64_t) { count.fetch_add(1); }); });
   EXPECT_EQ(count.load(), 20);
-  EXPECT_THROW(parallel_for(8, [](int64_t i) { if (i == 5) throw DataError("piece 5"); }), DataError);
+  EXPECT_THROW(parallel_for(8,
+                            [](int64_t i) {
+                              if (i == 5) throw DataError("piece 5");
+                            }),
+               DataError);
   set_num_threads(1);
 }
 
 TEST(ExactSum, IsExactAndIndependentOfOrder) {
   std::vector<double> terms;
   const CounterRng rng(4, "terms");
-  for (int i = 0; i < 5000; ++i) terms.push_back(std::ldexp(rng.normal(i), static_cast<int>(rng.below(i, 300)) - 150));
+  for (int i = 0; i < 5000; ++i)
+    terms.push_back(std::ldexp(rng.normal(i), static_cast<int>(rng.below(i, 300)) - 150));
   ExactSum forward, backward, left, right;
   for (double t : terms) forward.add(t);
   for (auto it = terms.rbegin(); it != terms.rend(); ++it) backward.add(*it);

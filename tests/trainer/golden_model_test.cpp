@@ -1,5 +1,5 @@
-// Every reference model (ATHANOR_REFERENCE_DIR, else tests/reference) against transformers: logits, loss, gradients, greedy
-// continuation and a training curve.
+// Every reference model (ATHANOR_REFERENCE_DIR, else tests/reference) against transformers: logits, loss,
+// gradients, greedy continuation and a training curve.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -40,13 +40,16 @@ std::vector<std::string> model_names() {
   return names;
 }
 
-std::string read(const fs::path& path) { return core::read_text_file(core::posix_file_system(), path.string(), 1 << 26); }
+std::string read(const fs::path& path) {
+  return core::read_text_file(core::posix_file_system(), path.string(), 1 << 26);
+}
 
 // The tensors and figures of one reference model.
 class Fixture {
  public:
   explicit Fixture(const std::string& name)
-      : directory(reference_directory() / name), figures(json::parse(read(directory / "fixture.json"))),
+      : directory(reference_directory() / name),
+        figures(json::parse(read(directory / "fixture.json"))),
         tensors_(core::posix_file_system(), (directory / "fixture.safetensors").string()) {}
 
   template <typename T>
@@ -63,7 +66,9 @@ class Fixture {
   model::ModelSpec spec(const char* config = "config.json") const {
     return model::spec_from_hf_config(read(directory / config), (directory / config).string());
   }
-  std::unique_ptr<inference::WeightSource> weights() const { return inference::open_hf_weights(directory.string()); }
+  std::unique_ptr<inference::WeightSource> weights() const {
+    return inference::open_hf_weights(directory.string());
+  }
 
   // The batch of the fixture, with labels moved to the position that predicts them.
   model::MicroBatch batch(const model::ModelSpec& model_spec) const {
@@ -86,15 +91,17 @@ double largest_difference(const at::Tensor& a, const std::vector<float>& b) {
   EXPECT_EQ(a.numel(), static_cast<int64_t>(b.size()));
   const float* values = a.const_data_ptr<float>();
   double largest = 0;
-  for (size_t i = 0; i < b.size(); ++i) largest = std::max(largest, std::abs(static_cast<double>(values[i]) - b[i]));
+  for (size_t i = 0; i < b.size(); ++i)
+    largest = std::max(largest, std::abs(static_cast<double>(values[i]) - b[i]));
   return largest;
 }
 
-std::unique_ptr<Harness> harness(const Fixture& fixture, parallel::Communicator& data, HarnessOptions options = {}) {
+std::unique_ptr<Harness> harness(const Fixture& fixture, parallel::Communicator& data,
+                                 HarnessOptions options = {}) {
   const auto weights = fixture.weights();
-  auto made = std::make_unique<Harness>(
-      fixture.spec(), options, data,
-      [&](const model::Parameter& parameter, int64_t begin, std::span<float> out) { weights->read(parameter, begin, out); });
+  auto made = std::make_unique<Harness>(fixture.spec(), options, data,
+                                        [&](const model::Parameter& parameter, int64_t begin,
+                                            std::span<float> out) { weights->read(parameter, begin, out); });
   for (model::Buffer* buffer : model::all_buffers(made->model)) weights->read(*buffer);
   return made;
 }
@@ -144,10 +151,10 @@ TEST_P(GoldenModel, LogitsEqualInBothDialectsOfTheConfig) {
 TEST_P(GoldenModel, SavedConfigGivesTheSameModel) {
   const Fixture fixture(GetParam());
   const model::ModelSpec spec = fixture.spec();
-  const model::ModelSpec again = model::spec_from_hf_config(model::spec_to_hf_config(spec, "float32"), "written");
+  const model::ModelSpec again =
+      model::spec_from_hf_config(model::spec_to_hf_config(spec, "float32"), "written");
   EXPECT_EQ(model::spec_to_hf_config(spec, "float32"), model::spec_to_hf_config(again, "float32"));
-  EXPECT_EQ(model::count_parameters(spec).total,
-            model::count_parameters(again).total);
+  EXPECT_EQ(model::count_parameters(spec).total, model::count_parameters(again).total);
 }
 
 TEST_P(GoldenModel, LossAndEveryGradientAgree) {
@@ -176,7 +183,8 @@ TEST_P(GoldenModel, LossAndEveryGradientAgree) {
     for (const auto& entry : fixture.tensors()) {
       if (!entry.info.name.starts_with("grad.")) continue;
       const std::string name = entry.info.name.substr(5);
-      EXPECT_LT(largest_difference(gradients.at(name), fixture.values<float>(entry.info.name)), 1e-5 + 1e-4 * norm(gradients.at(name)))
+      EXPECT_LT(largest_difference(gradients.at(name), fixture.values<float>(entry.info.name)),
+                1e-5 + 1e-4 * norm(gradients.at(name)))
           << name;
     }
   }
@@ -194,7 +202,8 @@ TEST_P(GoldenModel, RouterChoicesAgree) {
   for (int64_t layer = 0; layer < made->model.spec.num_hidden_layers; ++layer) {
     if (!made->model.spec.is_moe_layer(layer)) continue;
     std::vector<int64_t> expected(static_cast<size_t>(made->model.spec.n_routed_experts), 0);
-    for (int64_t id : fixture.values<int64_t>("router." + std::to_string(layer) + ".expert_ids")) ++expected[static_cast<size_t>(id)];
+    for (int64_t id : fixture.values<int64_t>("router." + std::to_string(layer) + ".expert_ids"))
+      ++expected[static_cast<size_t>(id)];
     EXPECT_EQ(pass.expert_tokens.at(static_cast<size_t>(moe_idx++)), expected) << "layer " << layer;
   }
   EXPECT_GT(moe_idx, 0);
@@ -202,7 +211,8 @@ TEST_P(GoldenModel, RouterChoicesAgree) {
 
 TEST_P(GoldenModel, GreedyContinuationIsEqual) {
   const Fixture fixture(GetParam());
-  const auto prompt = fixture.values<int64_t>("generate.prompt"), output = fixture.values<int64_t>("generate.output");
+  const auto prompt = fixture.values<int64_t>("generate.prompt"),
+             output = fixture.values<int64_t>("generate.output");
   const auto weights = fixture.weights();
   inference::LoadedModel loaded(fixture.spec(), *weights, at::kFloat);
   const auto count = static_cast<int64_t>(output.size() - prompt.size());
@@ -221,7 +231,9 @@ TEST_P(GoldenModel, TrainingCurveAgrees) {
                                    .beta2 = train.at("betas").at(1),
                                    .eps = train.at("eps"),
                                    .weight_decay = train.at("weight_decay")},
-                         .schedule = {.kind = optim::ScheduleKind::kConstant, .learning_rate = train.at("lr"), .total_steps = steps},
+                         .schedule = {.kind = optim::ScheduleKind::kConstant,
+                                      .learning_rate = train.at("lr"),
+                                      .total_steps = steps},
                          .decays_all = true,
                          .grad_clip = train.at("max_grad_norm")};
   const auto made = harness(fixture, self, options);
@@ -229,18 +241,22 @@ TEST_P(GoldenModel, TrainingCurveAgrees) {
   double worst = 0;
   for (int64_t i = 0; i < steps; ++i) {
     const trainer::StepResult result = made->step->run(i + 1, {batch});
-    const double loss = train.at("losses").at(static_cast<size_t>(i)), grad_norm = train.at("grad_norms").at(static_cast<size_t>(i));
+    const double loss = train.at("losses").at(static_cast<size_t>(i)),
+                 grad_norm = train.at("grad_norms").at(static_cast<size_t>(i));
     EXPECT_NEAR(result.loss, loss, 1e-4) << "step " << i;
     EXPECT_NEAR(result.grad_norm, grad_norm, 1e-3 * grad_norm) << "step " << i;
     worst = std::max(worst, std::abs(result.loss - loss));
   }
-  std::printf("%s: losses of %d steps differ by at most %.2e\n", GetParam().c_str(), static_cast<int>(steps), worst);
+  std::printf("%s: losses of %d steps differ by at most %.2e\n", GetParam().c_str(), static_cast<int>(steps),
+              worst);
 }
 
 INSTANTIATE_TEST_SUITE_P(Reference, GoldenModel, testing::ValuesIn(model_names()),
                          [](const auto& test) { return test.param; });
 
-TEST(GoldenModels, ThereAreSome) { EXPECT_FALSE(model_names().empty()) << reference_directory(); }
+TEST(GoldenModels, ThereAreSome) {
+  EXPECT_FALSE(model_names().empty()) << reference_directory();
+}
 
 }  // namespace
 }  // namespace athanor::tests

@@ -1,5 +1,5 @@
-// The same run on every data-parallel size and ZeRO stage: loss, gradient norm, weights and moments must have the same
-// bits at every step as on one rank.
+// The same run on every data-parallel size and ZeRO stage: loss, gradient norm, weights and moments must have
+// the same bits at every step as on one rank.
 #include <string>
 #include <vector>
 
@@ -19,7 +19,8 @@ namespace {
 
 constexpr int64_t kMicroBatches = 8, kSequencesEach = 2, kLength = 24, kSteps = 20;
 
-// Latent attention, dense first layer, shared and routed experts in groups, one prediction module: every kind of block.
+// Latent attention, dense first layer, shared and routed experts in groups, one prediction module: every kind
+// of block.
 model::ModelSpec tiny_moe() {
   model::ModelSpec spec;
   spec.architecture = model::Architecture::kDeepseekV3;
@@ -53,13 +54,16 @@ model::MicroBatch data_of(const model::ModelSpec& spec, int64_t step, int64_t m)
   std::vector<int64_t> ids, labels;
   for (int64_t s = 0; s < kSequencesEach; ++s) {
     for (int64_t t = 0; t < kLength; ++t) {
-      const auto index = static_cast<uint64_t>(((step * kMicroBatches + m) * kSequencesEach + s) * kLength + t);
+      const auto index =
+          static_cast<uint64_t>(((step * kMicroBatches + m) * kSequencesEach + s) * kLength + t);
       // Skewed, so that something can be learnt and some experts get few tokens.
-      ids.push_back(static_cast<int64_t>(rng.below(index, static_cast<uint64_t>(spec.vocab_size)) * rng.below(index + 1, 100) / 99));
+      ids.push_back(static_cast<int64_t>(rng.below(index, static_cast<uint64_t>(spec.vocab_size)) *
+                                         rng.below(index + 1, 100) / 99));
     }
     for (int64_t t = 0; t < kLength; ++t) {
       const bool is_last = t + 1 == kLength;
-      labels.push_back(is_last || (m == 3 && t < 5) ? kernels::kIgnoredLabel : ids[static_cast<size_t>(s * kLength + t + 1)]);
+      labels.push_back(is_last || (m == 3 && t < 5) ? kernels::kIgnoredLabel
+                                                    : ids[static_cast<size_t>(s * kLength + t + 1)]);
     }
   }
   return micro_batch(spec, ids, labels, kLength);
@@ -70,7 +74,10 @@ HarnessOptions options_for(int zero_stage, at::ScalarType dtype, trainer::Recomp
           .compute_dtype = dtype,
           .recompute = recompute,
           .adamw = {.weight_decay = 0.1},
-          .schedule = {.kind = optim::ScheduleKind::kCosine, .learning_rate = 3e-3, .total_steps = kSteps, .warmup_steps = 3},
+          .schedule = {.kind = optim::ScheduleKind::kCosine,
+                       .learning_rate = 3e-3,
+                       .total_steps = kSteps,
+                       .warmup_steps = 3},
           .balance = {.bias_update_rate = 1e-2, .sequence_loss_weight = 1e-2}};
 }
 
@@ -87,7 +94,8 @@ std::string whole_state_digest(Harness& made, parallel::Communicator& data) {
     }
     for (const auto& parameter : slice.layout->parameters()) {
       const at::Tensor values = whole.narrow(0, parameter.begin, parameter.num_elements);
-      digest.update({static_cast<const std::byte*>(values.const_data_ptr()), static_cast<size_t>(values.nbytes())});
+      digest.update(
+          {static_cast<const std::byte*>(values.const_data_ptr()), static_cast<size_t>(values.nbytes())});
     }
   }
   return digest.hex();
@@ -99,9 +107,10 @@ struct Trace {
 
 Trace run(const HarnessOptions& options, parallel::Communicator& data) {
   const model::ModelSpec spec = tiny_moe();
-  Harness made(spec, options, data, [&](const model::Parameter& parameter, int64_t begin, std::span<float> out) {
-    model::initialise(parameter, 0.05, 42, begin, out);
-  });
+  Harness made(spec, options, data,
+               [&](const model::Parameter& parameter, int64_t begin, std::span<float> out) {
+                 model::initialise(parameter, 0.05, 42, begin, out);
+               });
   Trace trace;
   for (int64_t step = 0; step < kSteps; ++step) {
     std::vector<model::MicroBatch> mine;
@@ -109,9 +118,11 @@ Trace run(const HarnessOptions& options, parallel::Communicator& data) {
     const trainer::StepResult result = made.step->run(step + 1, mine);
     std::string bias;
     for (const model::Buffer* buffer : model::all_buffers(made.model))
-      bias += core::digest_hex(std::as_bytes(std::span(buffer->value.const_data_ptr<float>(), static_cast<size_t>(buffer->value.numel()))));
-    trace.lines.push_back(fmt::format("{:a} {:a} {:a} {} {}", result.loss, result.mtp_losses.at(0), result.grad_norm,
-                                      whole_state_digest(made, data), core::digest_hex(bias)));
+      bias += core::digest_hex(std::as_bytes(
+          std::span(buffer->value.const_data_ptr<float>(), static_cast<size_t>(buffer->value.numel()))));
+    trace.lines.push_back(fmt::format("{:a} {:a} {:a} {} {}", result.loss, result.mtp_losses.at(0),
+                                      result.grad_norm, whole_state_digest(made, data),
+                                      core::digest_hex(bias)));
   }
   return trace;
 }
@@ -133,8 +144,9 @@ TEST_P(Layout, EveryStageAndSizeHasTheBitsOfOneRank) {
     if (data.rank() != 0) continue;
     for (size_t step = 0; step < trace.lines.size(); ++step)
       ASSERT_EQ(trace.lines[step], alone.lines[step]) << "stage " << stage << ", step " << step;
-    std::printf("%d ranks, ZeRO %d, %s, recompute %s: %s\n", data.size(), stage, GetParam() == at::kFloat ? "fp32" : "bf16",
-                stage % 2 ? "full" : "none", core::digest_hex(trace.lines.back()).c_str());
+    std::printf("%d ranks, ZeRO %d, %s, recompute %s: %s\n", data.size(), stage,
+                GetParam() == at::kFloat ? "fp32" : "bf16", stage % 2 ? "full" : "none",
+                core::digest_hex(trace.lines.back()).c_str());
   }
 }
 

@@ -12,16 +12,21 @@ Harness::Harness(const model::ModelSpec& spec, const HarnessOptions& options, pa
     : model(model::build_model(spec, options.balance)) {
   store = std::make_unique<trainer::ParameterStore>(
       model, data, data,
-      trainer::ParameterStoreOptions{.zero_stage = options.zero_stage, .compute_dtype = options.compute_dtype});
+      trainer::ParameterStoreOptions{.zero_stage = options.zero_stage,
+                                     .compute_dtype = options.compute_dtype});
   store->load(reader);
   std::vector<optim::OptimizerSlice> slices;
   for (const auto& slice : store->slices()) {
-    const auto decays = [&](const parallel::FlatParameter& p) { return options.decays_all || p.shape.size() >= 2; };
-    slices.push_back({std::to_string(slices.size()), slice.master, slice.layout->ranges(slice.range, decays)});
+    const auto decays = [&](const parallel::FlatParameter& p) {
+      return options.decays_all || p.shape.size() >= 2;
+    };
+    slices.push_back(
+        {std::to_string(slices.size()), slice.master, slice.layout->ranges(slice.range, decays)});
   }
   optimizer = std::make_unique<optim::AdamWOptimizer>(options.adamw, std::move(slices));
   schedule = std::make_unique<optim::Schedule>(options.schedule);
-  executor = std::make_unique<trainer::Executor>(model, *store, trainer::Executor::Options{.recompute = options.recompute});
+  executor = std::make_unique<trainer::Executor>(model, *store,
+                                                 trainer::Executor::Options{.recompute = options.recompute});
   step = std::make_unique<trainer::TrainStep>(model, *store, *executor, *optimizer, *schedule, data,
                                               trainer::TrainStepOptions{.grad_clip = options.grad_clip});
 }
@@ -29,16 +34,18 @@ Harness::Harness(const model::ModelSpec& spec, const HarnessOptions& options, pa
 std::string Harness::state_digest() const {
   core::Digest digest;
   for (const auto& state : optimizer->state())
-    digest.update({static_cast<const std::byte*>(state.values.const_data_ptr()), static_cast<size_t>(state.values.nbytes())});
+    digest.update({static_cast<const std::byte*>(state.values.const_data_ptr()),
+                   static_cast<size_t>(state.values.nbytes())});
   return digest.hex();
 }
 
-model::MicroBatch micro_batch(const model::ModelSpec& spec, const std::vector<int64_t>& ids, const std::vector<int64_t>& labels,
-                              int64_t sequence_length) {
+model::MicroBatch micro_batch(const model::ModelSpec& spec, const std::vector<int64_t>& ids,
+                              const std::vector<int64_t>& labels, int64_t sequence_length) {
   model::MicroBatch batch;
   std::vector<int64_t> positions;
   for (size_t t = 0; t < ids.size(); ++t) {
-    if (static_cast<int64_t>(t) % sequence_length == 0) batch.document_offsets.push_back(static_cast<int64_t>(t));
+    if (static_cast<int64_t>(t) % sequence_length == 0)
+      batch.document_offsets.push_back(static_cast<int64_t>(t));
     positions.push_back(static_cast<int64_t>(t) % sequence_length);
   }
   batch.document_offsets.push_back(static_cast<int64_t>(ids.size()));

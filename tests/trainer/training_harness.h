@@ -1,4 +1,5 @@
-// A model in training without files, loops or ranks other than those given: what the tests of the trainer share.
+// A model in training without files, loops or ranks other than those given: what the tests of the trainer
+// share.
 #pragma once
 
 #include <memory>
@@ -22,7 +23,8 @@ struct HarnessOptions {
   at::ScalarType compute_dtype = at::kFloat;
   trainer::Recompute recompute = trainer::Recompute::kNone;
   optim::AdamWHyper adamw = {};
-  optim::ScheduleOptions schedule = {.kind = optim::ScheduleKind::kConstant, .learning_rate = 1e-3, .total_steps = 1000};
+  optim::ScheduleOptions schedule = {
+      .kind = optim::ScheduleKind::kConstant, .learning_rate = 1e-3, .total_steps = 1000};
   bool decays_all = false;
   double grad_clip = 1.0;
   model::BalanceOptions balance = {};
@@ -46,7 +48,7 @@ class Harness {
 };
 
 /// Whole sequences of equal length, one document each. labels[t] is what position t predicts.
-model::MicroBatch micro_batch(const model::ModelSpec& spec, const std::vector<int64_t>& ids, const std::vector<int64_t>& labels,
-                              int64_t sequence_length);
+model::MicroBatch micro_batch(const model::ModelSpec& spec, const std::vector<int64_t>& ids,
+                              const std::vector<int64_t>& labels, int64_t sequence_length);
 
 }  // namespace athanor::tests
