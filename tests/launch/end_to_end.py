@@ -86,6 +86,9 @@ def prepare_data():
     (HERE / "clean.yaml").write_text(f"clean:\n  inputs: [{{path: {HERE}/raw.jsonl}}]\n  output: {HERE}/clean.jsonl\n")
     expect("clean", run("clean", HERE / "clean.yaml"), 0)
     kept = sum(1 for _ in open(HERE / "clean.jsonl"))
+    expect("clean on 3 ranks", run("clean", HERE / "clean.yaml", f"clean.output={HERE}/clean3.jsonl", ranks=3), 0)
+    check("clean: the same documents on any number of ranks",
+          (HERE / "clean.jsonl").read_bytes() == (HERE / "clean3.jsonl").read_bytes())
     check("clean keeps a good part and removes some", 0 < kept < sum(1 for _ in open(HERE / "raw.jsonl")), kept)
     expect("tokenizer train", run("tokenizer", "train", "--input", HERE / "clean.jsonl", "--vocab-size", 600, "--output",
                                   HERE / "tokenizer.json"), 0)
@@ -112,20 +115,26 @@ def train_and_resume():
 
 
 def stop_by_signal():
-    path = config("stopped")
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        stop_by(number)
+
+
+def stop_by(number):
+    name = f"stopped-{number.name}"
+    path = config(name)
     process = subprocess.Popen([ATHANOR, "train", str(path), "training.max_steps=100000"], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
     deadline = time.time() + 60
-    while time.time() < deadline and not (HERE / "stopped" / "metrics.jsonl").exists():
+    while time.time() < deadline and not (HERE / name / "metrics.jsonl").exists():
         time.sleep(0.05)
     time.sleep(0.5)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     output = "".join(process.communicate(timeout=60))
-    check("SIGTERM: exit code 75 and a checkpoint", process.returncode == 75 and "start the same command again" in output,
+    check(f"{number.name}: exit code 75 and a checkpoint", process.returncode == 75 and "start the same command again" in output,
           (process.returncode, output))
-    steps = [m[0] for m in metrics("stopped")]
+    steps = [m[0] for m in metrics(name)]
     expect("and on from there", run("train", path, "training.max_steps=100000", "training.stop_after_steps=2"), 0, "resumed from")
-    after = [m[0] for m in metrics("stopped")]
+    after = [m[0] for m in metrics(name)]
     check("no step twice, none left out", after == list(range(1, steps[-1] + 3)), (steps[-1], after[-4:]))
 
 
