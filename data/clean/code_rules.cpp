@@ -1,6 +1,7 @@
 #include "data/clean/code_rules.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <vector>
 
@@ -94,7 +95,7 @@ class Balance {
     ++at_;
     if (at_ < code_.size()) ++line_;
     is_line_start_ = true;
-    last_ = is_continued_ || last_ == 0 ? last_ : ' ';
+    last_ = ' ';
     return true;
   }
 
@@ -163,16 +164,20 @@ class Balance {
 }  // namespace
 
 bool looks_like_python(std::string_view code) {
-  size_t num_python = 0, num_braces = 0;
+  static constexpr std::array<std::string_view, 6> kStarts = {"def ",  "import ", "from ",
+                                                              "elif ", "except ", "@"};
+  size_t num_python = code.find("\"\"\"") != std::string_view::npos ? 3 : 0, num_braces = 0;
   for (size_t at = 0; at < code.size();) {
     const size_t end = std::min(code.find('\n', at), code.size());
-    auto line = code.substr(at, end - at);
+    const auto line = code.substr(at, end - at);
     at = end + 1;
     const size_t last = line.find_last_not_of(" \t\r");
     if (last == std::string_view::npos) continue;
-    num_python += line[last] == ':';
+    const auto starts = [&](std::string_view start) { return line.starts_with(start); };
+    num_python += line[last] == ':'                                                          ? 2
+                  : std::any_of(kStarts.begin(), kStarts.end(), starts) && line[last] != ';' ? 1
+                                                                                             : 0;
     num_braces += line[last] == ';' || line[last] == '{' || line[last] == '}';
-    num_python += line.starts_with("import ") && line[last] != ';';
   }
   return num_python > num_braces;
 }

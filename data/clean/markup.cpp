@@ -118,7 +118,9 @@ size_t skip_markup(std::string_view html, size_t at, std::string& out) {
   if (block_tags().count(tag.name) != 0 && !out.empty() && out.back() != '\n') out.push_back('\n');
   if (tag.name == "td" || tag.name == "th") out.push_back(' ');
   const bool is_raw = !tag.is_closing && (tag.name == "script" || tag.name == "style");
-  return is_raw ? end_of_raw_element(html, tag) : tag.end;
+  const size_t end = is_raw ? end_of_raw_element(html, tag) : tag.end;
+  const bool is_block = block_tags().count(tag.name) != 0 && tag.name != "pre";
+  return is_block ? std::min(html.find_first_not_of(" \t\r\n", end), html.size()) : end;
 }
 
 bool is_scalar_value(uint32_t c) {

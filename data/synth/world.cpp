@@ -211,7 +211,7 @@ std::string World::person_name(uint64_t person, Tongue tongue) const {
   const uint64_t round = person / 20, block = round / 12;
   const Pair& surname = kSurnames[person % 20];
   const Pair &first = kGivenFirst[round % 12],
-             &second = kGivenSecond[(round % 12 * 3 + block * 5 + person) % 14];
+             &second = kGivenSecond[(round % 12 * 3 + block * 5 + person % 20) % 14];
   return tongue == Tongue::kChinese ? fmt::format("{}{}{}", surname.zh, first.zh, second.zh)
                                     : fmt::format("{} {}{}", surname.en, first.en, second.en);
 }

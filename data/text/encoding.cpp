@@ -149,13 +149,21 @@ struct Score {
   size_t good = 0, bad = 0;
 };
 
+// True when nothing but continuation bytes follows a lead byte at `at`: the end of the sample may have cut
+// it.
+bool may_be_cut(std::string_view sample, size_t at) {
+  const auto is_continuation = [](char c) { return (c & 0xC0) == 0x80; };
+  const auto rest = sample.substr(at + 1);
+  return rest.size() < 3 && static_cast<uint8_t>(sample[at]) >= 0xC2 &&
+         std::all_of(rest.begin(), rest.end(), is_continuation);
+}
+
 Score score_utf8(std::string_view sample) {
   Score score;
   for (size_t at = 0; at < sample.size();) {
     const size_t length = sequence_length(sample, at);
     if (length > 1) ++score.good;
-    const bool is_cut_at_end = length == 0 && sample.size() - at < 4;
-    if (length == 0 && !is_cut_at_end) ++score.bad;
+    if (length == 0 && (score.good == 0 || !may_be_cut(sample, at))) ++score.bad;
     at += std::max<size_t>(length, 1);
   }
   return score;
