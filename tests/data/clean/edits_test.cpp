@@ -27,9 +27,11 @@ TEST(Normalise, WhiteSpaceAndInvisibleCharacters) {
                                                  {"a\n\n\n\n\nb", "a\n\n\nb"},
                                                  {"\n\n  x", "  x"},
                                                  {"zero\u200Bwidth\uFEFF \u00ADsoft", "zerowidth soft"},
-                                                 {"a\u0000b\x07"
-                                                  "c\u0085d",
-                                                  "a"},
+                                                 {"a\x07"
+                                                  "b\x7F"
+                                                  "c\u0085"
+                                                  "d",
+                                                  "abc\nd"},
                                                  {"no\u00A0break\u3000wide", "no break wide"},
                                                  {"line\u2028sep", "line\nsep"},
                                                  {"left\u202Eright", "leftright"},
