@@ -43,8 +43,8 @@ std::vector<nlohmann::json> lines_of(const TemporaryDirectory& directory, const 
 
 std::string synthesize(const TemporaryDirectory& directory, const std::string& name, uint64_t num_documents,
                        double dirt) {
-  synth::write_corpus({.output = directory / name, .num_documents = num_documents, .seed = 21, .dirt_share = dirt},
-               disk());
+  synth::write_corpus(
+      {.output = directory / name, .num_documents = num_documents, .seed = 21, .dirt_share = dirt}, disk());
   return directory / name;
 }
 
