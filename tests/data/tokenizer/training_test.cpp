@@ -282,7 +282,9 @@ TEST_F(TrainingTest, BlocksAreWholeLinesAndCoverTheFiles) {
   std::string all;
   size_t num_blocks = 0;
   for (TextBlock block; reader.next(block); ++num_blocks) {
-    if (!all.empty() && all.size() != text.size()) EXPECT_EQ(all.back(), '\n');
+    if (!all.empty() && all.size() != text.size()) {
+      EXPECT_EQ(all.back(), '\n');
+    }
     all += block.bytes;
   }
   EXPECT_EQ(all, text + text);
