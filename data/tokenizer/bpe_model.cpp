@@ -1,6 +1,7 @@
 #include "data/tokenizer/bpe_model.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/error.h"
 #include "data/tokenizer/byte_alphabet.h"
@@ -140,7 +141,9 @@ void BpeModel::encode_characters(std::string_view piece, WordCache& cache, std::
       encode_word(piece.substr(word_begin, at - word_begin), cache, ids);
       word_begin = at;
     }
-    previous_last = edges.last;
+    // Behind an unknown character nothing is cut until a known one: its token may have to wait for that.
+    const bool may_be_waiting = edges.is_fallback && previous_last == kNoToken;
+    previous_last = may_be_waiting ? kNoToken : edges.last;
     at += num_bytes;
   }
   encode_word(piece.substr(word_begin), cache, ids);
@@ -148,10 +151,10 @@ void BpeModel::encode_characters(std::string_view piece, WordCache& cache, std::
 
 BpeModel::Edges BpeModel::edges_of(std::string_view character) const {
   const uint32_t id = character_id(decode_code_point(character.data()).value);
-  if (id != kNoToken) return {id, id};
-  if (!falls_back_to_bytes(character)) return {kNoToken, kNoToken};
+  if (id != kNoToken) return {id, id, false};
+  if (!falls_back_to_bytes(character)) return {kNoToken, kNoToken, false};
   const auto byte_id = [&](char byte) { return id_of_fallback_byte_[static_cast<unsigned char>(byte)]; };
-  return {byte_id(character.front()), byte_id(character.back())};
+  return {byte_id(character.front()), byte_id(character.back()), true};
 }
 
 void BpeModel::encode_word(std::string_view word, WordCache& cache, std::vector<uint32_t>& ids) const {

@@ -36,6 +36,7 @@ class BpeModel {
   // The first and last symbol of a character; kNoToken where there is none.
   struct Edges {
     uint32_t first, last;
+    bool is_fallback;  ///< they are bytes
   };
 
   void read_vocab(const TokenizerFile& file);

@@ -4,6 +4,7 @@
 #include <array>
 #include <queue>
 #include <unordered_map>
+#include <utility>
 
 #include "core/error.h"
 #include "data/tokenizer/byte_alphabet.h"

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <optional>
+#include <utility>
 
 #include "data/tokenizer/byte_alphabet.h"
 #include "data/tokenizer/piece_scanner.h"
@@ -195,6 +196,13 @@ auto find_characters(ClassBits bits) {
   return [bits](std::string_view text) { return characters_with(bits, text); };
 }
 
+// \w+|[^\w\s]+ with the \w of Unicode's Technical Standard 18, which has the joiners and no fractions.
+Pattern words_or_symbols() {
+  const std::string word =
+      R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200c}\x{200d}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189})";
+  return Pattern::regex("[" + word + "]+|[^" + word + R"(\s]+)", "Whitespace");
+}
+
 PrependScheme read_prepend_scheme(const JsonCursor& json) {
   const auto scheme = json.optional_member("prepend_scheme");
   const std::string name = scheme ? scheme->as_string() : "always";
@@ -249,7 +257,7 @@ struct PreTokenizer::Builder {
     } else if (type == "WhitespaceSplit") {
       push<SplitAtMatches>(find_characters(kWhitespace), Behavior::kRemoved, false);
     } else if (type == "Whitespace") {
-      const Pattern words = Pattern::regex(R"(\w+|[^\w\s]+)", json.where());
+      const Pattern words = words_or_symbols();
       push<SplitAtMatches>([words](std::string_view text) { return words.find_all(text); },
                            Behavior::kRemoved, true);
     } else {

@@ -2,6 +2,7 @@
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <array>
+#include <cctype>
 #include <optional>
 #include <pcre2.h>
 
@@ -16,6 +17,11 @@ using core::DataError;
 // White_Space. PCRE2's own \s also takes U+180E, which lost the property in Unicode 6.3.
 constexpr std::string_view kWhitespaceRanges =
     R"(\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+
+// Oniguruma's \w: marks and circled letters too, which PCRE2's leaves out, and the fractions of Latin-1.
+constexpr std::string_view kWordRanges =
+    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be}\x{24b6}-\x{24e9})"
+    R"(\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189})";
 
 class SyntaxTranslator {
  public:
@@ -50,11 +56,13 @@ class SyntaxTranslator {
 
   void escape() {
     const char letter = at_ + 1 < pattern_.size() ? pattern_[at_ + 1] : '\0';
-    if (letter == 's' || (letter == 'S' && !in_class_)) {
-      if (!in_class_) out_ += letter == 's' ? "[" : "[^";
-      out_ += kWhitespaceRanges;
-      if (!in_class_) out_ += "]";
+    if (letter == 's' || letter == 'w' || (!in_class_ && (letter == 'S' || letter == 'W'))) {
+      const bool is_negated = letter == 'S' || letter == 'W';
+      const auto ranges = letter == 's' || letter == 'S' ? kWhitespaceRanges : kWordRanges;
+      out_ += in_class_ ? std::string(ranges) : fmt::format("[{}{}]", is_negated ? "^" : "", ranges);
       at_ += 2;
+    } else if (letter == 'W') {
+      refuse("\\W within a set");
     } else if (letter == 'u') {
       out_ += fmt::format("\\x{{{}}}", pattern_.substr(at_ + 2, 4));
       at_ = std::min(at_ + 6, pattern_.size());

@@ -1,7 +1,7 @@
 #include "data/tokenizer/tokenizer.h"
 
 #include <algorithm>
-#include <array>
+#include <set>
 
 #include "core/digest.h"
 #include "core/error.h"
@@ -76,11 +76,17 @@ void Tokenizer::Parts::collect_tokens() {
   size_t num_tokens = file.vocab.size();
   for (const auto& token : added_tokens) num_tokens = std::max<size_t>(num_tokens, size_t{token.id} + 1);
   tokens.resize(num_tokens);
-  for (const auto& [text, id] : file.vocab) tokens[id] = {text, text, false};
-  for (const auto& token : added_tokens)
-    tokens[token.id] = {token.content, token.normalized ? normalizer.normalize(token.content) : token.content,
-                        false};
-  for (const auto& token : added_tokens) tokens[token.id].is_special = token.special;
+  for (const auto& [text, id] : file.vocab) tokens[id] = {text, text};
+  std::set<std::string> special_texts;
+  for (const auto& added : added_tokens) {
+    Token& token = tokens[added.id];
+    token = {added.content, added.normalized ? normalizer.normalize(added.content) : added.content,
+             added.special};
+    if (added.special) special_texts.insert(added.content);
+  }
+  // Hugging Face looks for the text that is decoded: a special token that the normalizer changes is not
+  // skipped.
+  for (auto& token : tokens) token.is_skipped = special_texts.count(token.decoder_text) > 0;
   if (decoder.is_byte_level())
     for (auto& token : tokens) token.decoder_text = Decoder::token_bytes(token.decoder_text);
 }
@@ -158,7 +164,7 @@ void Tokenizer::Parts::encode_segment(std::string_view text, bool is_text_start,
 const std::string* Tokenizer::Parts::decoder_text(uint32_t id, bool skip_special_tokens) const {
   if (id >= tokens.size()) return nullptr;
   const Token& token = tokens[id];
-  return skip_special_tokens && token.is_special ? nullptr : &token.decoder_text;
+  return skip_special_tokens && token.is_skipped ? nullptr : &token.decoder_text;
 }
 
 Tokenizer Tokenizer::from_file(const std::string& path, core::FileSystem& fs) {

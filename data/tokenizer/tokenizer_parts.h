@@ -18,6 +18,7 @@ struct Tokenizer::Parts {
     std::string text;          ///< as in the file
     std::string decoder_text;  ///< what the decoder is given
     bool is_special = false;
+    bool is_skipped = false;  ///< by decode(skip_special_tokens)
   };
 
   explicit Parts(TokenizerFile parsed);
