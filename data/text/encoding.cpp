@@ -163,7 +163,10 @@ Score score_utf8(std::string_view sample) {
   for (size_t at = 0; at < sample.size();) {
     const size_t length = sequence_length(sample, at);
     if (length > 1) ++score.good;
-    if (length == 0 && (score.good == 0 || !may_be_cut(sample, at))) ++score.bad;
+    if (length == 0) {
+      if (score.good > 0 && may_be_cut(sample, at)) break;  // the end of the sample cut a character
+      ++score.bad;
+    }
     at += std::max<size_t>(length, 1);
   }
   return score;

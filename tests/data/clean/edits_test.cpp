@@ -17,7 +17,8 @@ struct Case {
 
 std::string normalised(std::string text, const configs::CleanNormalise& options = {}) {
   const std::string before = text;
-  EXPECT_EQ(normalise(options, text), text != before);
+  const bool is_changed = normalise(options, text);
+  EXPECT_EQ(is_changed, text != before);
   return text;
 }
 

@@ -91,7 +91,7 @@ TEST(Tokenizer, FallsBackToBytes) {
   TinyJson json = tiny_characters({"a", "<0xC3>", "<0xA9>", "<0xC3><0xA9>"}, {});
   json["model"]["byte_fallback"] = true;
   EXPECT_EQ(load(json).encode("aéa"), (Ids{0, 1, 2, 0}));
-  json["model"]["merges"] = {{"<0xC3>", "<0xA9>"}};
+  json["model"]["merges"] = TinyJson::array({TinyJson::array({"<0xC3>", "<0xA9>"})});
   EXPECT_EQ(load(json).encode("aéa"), (Ids{0, 3, 0}));
 }
 

@@ -43,7 +43,7 @@ constexpr Defect kDefects[] = {
     {"/model/vocab/ab", "[1]", R"(model.vocab["ab"]: expected an id)"},
     {"/model/vocab/ab", "5000000000", R"(model.vocab["ab"]: expected an id)"},
     {"/model/vocab/ab", "97", "the id 97 belongs to both"},
-    {"/model/vocab/ab", "4294967295", "no token has the id 256"},
+    {"/model/vocab/ab", "4000000000", "no token has the id 256"},
     {"/added_tokens/0/id", "4000000000", "no token has the id 259"},
     {"/added_tokens/0/content", R"("ab")", "model.vocab gives it the id 256"},
     {"/added_tokens/0/id", "256", "the id 256 belongs to both"},

@@ -32,7 +32,8 @@ inline TinyJson tiny_byte_level() {
           {"model",
            {{"type", "BPE"},
             {"vocab", vocab},
-            {"merges", {{"a", "b"}, {"ab", "c"}, {to_byte_symbols(" "), "a"}}}}}};
+            {"merges", TinyJson::array({TinyJson::array({"a", "b"}), TinyJson::array({"ab", "c"}),
+                                        TinyJson::array({to_byte_symbols(" "), "a"})})}}}};
 }
 
 /// Characters: ids of the given tokens in order, with these merges, no other component.

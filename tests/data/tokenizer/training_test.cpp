@@ -1,7 +1,6 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -148,45 +147,6 @@ TEST_F(TrainingTest, ThreadsDoNotChangeTheResult) {
   }
 }
 
-TEST_F(TrainingTest, ThreadsDoNotChangeTheResultUnderAMemoryLimit) {
-  const auto a = write("a.jsonl", json_lines(random_texts(3, 4000, 1000)));
-  std::string expected;
-  for (const int num_threads : {1, 3}) {
-    core::set_num_threads(num_threads);
-    auto options = options_for(500);
-    options.memory_limit_bytes = uint64_t{16} << 20;
-    const auto trained = train_tokenizer({a}, options);
-    EXPECT_GT(trained.report.reduction.num_cut_words, 0u);
-    if (expected.empty()) expected = trained.tokenizer.to_json();
-    ASSERT_EQ(trained.tokenizer.to_json(), expected) << num_threads << " threads";
-  }
-}
-
-uint64_t peak_memory_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<uint64_t>(usage.ru_maxrss) << 10;
-}
-
-// Runs of Chinese without spaces or punctuation: nearly every run is new, and one is the whole text.
-TEST_F(TrainingTest, ChineseWithoutSpacesStaysWithinMemory) {
-  std::mt19937_64 random(5);
-  std::vector<uint32_t> characters;
-  for (uint32_t c = 0x4E00; c < 0x4E00 + 3000; ++c) characters.push_back(c);
-  std::vector<std::string> texts{random_text(random, characters, 1000000)};
-  while (texts.size() < 2000) texts.push_back(random_text(random, characters, 1100));
-  const auto path = write("zh.jsonl", json_lines(texts));
-  ASSERT_GT(std::filesystem::file_size(path), 9u << 20);
-  texts.clear();
-  const uint64_t before = peak_memory_bytes();
-  auto options = options_for(2000);
-  options.memory_limit_bytes = uint64_t{64} << 20;
-  const auto trained = train_tokenizer({path}, options);
-  EXPECT_EQ(trained.report.vocab_size, 2000u);
-  EXPECT_GT(trained.report.reduction.num_cut_words, 0u);
-  EXPECT_LT(peak_memory_bytes() - before, uint64_t{300} << 20);
-}
-
 TEST_F(TrainingTest, OneHugeWordIsLearnedWithoutALimit) {
   std::mt19937_64 random(6);
   const auto path = write("run.txt", random_text(random, {0x4F60, 0x597D, 0x4E2D, 0x6587}, 1000000));
@@ -197,6 +157,12 @@ TEST_F(TrainingTest, OneHugeWordIsLearnedWithoutALimit) {
   EXPECT_EQ(trained.tokenizer.decode(trained.tokenizer.encode(text)), text);
 }
 
+// Byte-level symbols are characters of one or two bytes, one for each byte of the token.
+size_t bytes_of_symbols(const std::string& token) {
+  return static_cast<size_t>(
+      std::count_if(token.begin(), token.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
 TEST_F(TrainingTest, HonoursItsOptions) {
   const auto path = write("a.jsonl", json_lines(random_texts(7, 300, 300)));
   auto options = options_for(800);
@@ -205,7 +171,7 @@ TEST_F(TrainingTest, HonoursItsOptions) {
   const auto trained = train_tokenizer({path}, options);
   EXPECT_LT(trained.report.vocab_size, 800u);  // too few pairs
   for (uint32_t id = 0; id < trained.tokenizer.vocab_size(); ++id)
-    EXPECT_LE(trained.tokenizer.decode(std::vector{id}).size(), 3u);
+    EXPECT_LE(bytes_of_symbols(*trained.tokenizer.id_to_token(id)), 3u);
   const auto model = nlohmann::json::parse(trained.tokenizer.to_json())["model"];
   EXPECT_EQ(model["merges"].size() + 256, trained.report.vocab_size);
 }
