@@ -1,8 +1,9 @@
 #include "data/shards/hdf5_contents.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <cstdio>
 #include <fcntl.h>
 #include <optional>
 #include <signal.h>
@@ -99,9 +100,10 @@ void limit(int resource, rlim_t value) {
 void confine_child(pid_t parent) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(1);
-  for (const int signal_number :
-       {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM, SIGINT, SIGPIPE, SIGXCPU})
-    ::signal(signal_number, SIG_DFL);
+  for (const int number : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGPIPE, SIGXCPU})
+    ::signal(number, SIG_DFL);
+  // Ctrl-C is for the parent to answer; when that dies, so does this process.
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) ::signal(number, SIG_IGN);
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_DATA, data_bytes_in_use() + kMaxProbeBytes);
   const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -170,13 +172,14 @@ class Child {
 
   /// How the child ended, in words.
   std::string wait() {
-    if (pid_ <= 0) return "it ended";
+    if (pid_ <= 0) return "the library ended";
     int status = 0;
     while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
     }
     pid_ = -1;
-    if (WIFSIGNALED(status)) return WTERMSIG(status) == SIGXCPU ? "it took too long" : "it crashed";
-    return "it ran out of memory or failed";
+    if (WIFSIGNALED(status))
+      return WTERMSIG(status) == SIGXCPU ? "the library took too long" : "the library crashed";
+    return "the library ran out of memory";
   }
 
  private:

@@ -137,11 +137,13 @@ std::string read_text(hid_t attribute, hid_t type, const std::string& what) {
   return text.substr(0, text.find('\0'));
 }
 
+/// Signed or unsigned, of any width: programs differ in what they write for a plain number.
 uint64_t read_number(hid_t attribute, const std::string& what) {
-  uint64_t value = 0;
-  if (H5Aread(attribute, H5T_NATIVE_UINT64, &value) < 0)
+  int64_t value = 0;
+  if (H5Aread(attribute, H5T_NATIVE_INT64, &value) < 0)
     throw DataError("{}: unreadable ({})", what, hdf5_reason());
-  return value;
+  if (value < 0) throw DataError("{}: is {}, expected 0 or more", what, value);
+  return static_cast<uint64_t>(value);
 }
 
 std::variant<uint64_t, std::string> read_attribute(hid_t file, const std::string& name,
@@ -150,10 +152,10 @@ std::variant<uint64_t, std::string> read_attribute(hid_t file, const std::string
   if (!attribute.is_open()) throw DataError("{}: unreadable ({})", what, hdf5_reason());
   Hdf5Handle type(H5Aget_type(attribute.id()), H5Tclose), space(H5Aget_space(attribute.id()), H5Sclose);
   if (H5Sget_simple_extent_npoints(space.id()) != 1) throw DataError("{}: expected one value", what);
+  if (H5Tget_class(type.id()) == H5T_INTEGER) return read_number(attribute.id(), what);
   if (element_kind(type.id(), what) == ElementKind::kString)
     return read_text(attribute.id(), type.id(), what);
-  if (H5Tget_class(type.id()) != H5T_INTEGER) throw DataError("{}: expected an integer or a text", what);
-  return read_number(attribute.id(), what);
+  throw DataError("{}: expected an integer or a text", what);
 }
 
 }  // namespace
