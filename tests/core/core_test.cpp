@@ -59,6 +59,13 @@ TEST(CounterRng, NormalHasUnitMoments) {
   EXPECT_NEAR(squares / n, 1, 0.01);
 }
 
+TEST(RandomPermutation, FindsTheWayBack) {
+  for (const uint64_t size : {uint64_t{1}, uint64_t{2}, uint64_t{5}, uint64_t{1000}, (uint64_t{1} << 40) + 7}) {
+    const RandomPermutation permutation(size, 9, "back");
+    for (uint64_t i = 0; i < std::min<uint64_t>(size, 300); ++i) ASSERT_EQ(permutation.index_of(permutation.at(i)), i);
+  }
+}
+
 TEST(RandomPermutation, IsABijectionForEverySize) {
   for (uint64_t size : {1, 2, 3, 5, 16, 17, 1000, 4096}) {
     const RandomPermutation permutation(size, 9, "shuffle");
