@@ -92,7 +92,8 @@ struct FoundCheckpoint {
 /// The newest checkpoint in `directory` that holds what its manifest says. When newer ones are no good, one
 /// warning says why. Nothing when there is no checkpoint at all; DataError when there are some and none is
 /// good (a run that started from nothing would overwrite what can perhaps be saved). Damage alone leads to an
-/// older one; IoError does not.
+/// older one; IoError does not. What was found may then be opened with kSizes: its digests need no second
+/// check.
 std::optional<FoundCheckpoint> find_newest_good(core::FileSystem& fs, const std::string& directory,
                                                 Verify verify = Verify::kDigests);
 

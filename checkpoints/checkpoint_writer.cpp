@@ -1,6 +1,7 @@
 #include "checkpoints/checkpoint_writer.h"
 
 #include <chrono>
+#include <ctime>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -22,6 +23,12 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double my_cpu_seconds() {
+  timespec used{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) * 1e-9;
 }
 
 // Linux keeps both priorities per thread. Where they cannot be set the writer is merely less polite.
@@ -116,7 +123,7 @@ bool CheckpointWriter::save(const Snapshot& snapshot, IfBusy if_busy) {
   // The attempt tells apart two saves of one step, of which the first may have failed half-way.
   identity_ = {options_.run_id, fmt::format("{}-{}", options_.start_id, ++num_attempts_), progress_.step,
                options_.rank, options_.num_ranks};
-  figures_ = {progress_.step, host_.num_bytes(), seconds_since(began), 0, 0};
+  figures_ = {progress_.step, host_.num_bytes(), seconds_since(began), 0, 0, 0};
   start(Job::kSave);
   return true;
 }
@@ -153,11 +160,13 @@ void CheckpointWriter::run() {
     const Job job = job_;
     lock.unlock();
     std::exception_ptr error;
+    const double cpu_began_s = my_cpu_seconds();
     try {
       job == Job::kSave ? run_save() : host_.reserve(reserve_bytes_);
     } catch (...) {
       error = std::current_exception();
     }
+    figures_.cpu_s = my_cpu_seconds() - cpu_began_s;
     finish(error);
   }
 }

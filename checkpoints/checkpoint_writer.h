@@ -56,6 +56,7 @@ struct SaveFigures {
   double copy_s = 0;       ///< for which save() kept its caller
   double write_s = 0;      ///< writing, digesting and syncing this rank's files
   double publish_s = 0;    ///< rank 0: waiting for parts, publishing, pruning
+  double cpu_s = 0;        ///< processor time of the background thread: what the steps can have lost to it
 };
 
 class CheckpointWriter {

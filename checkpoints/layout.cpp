@@ -20,10 +20,21 @@ uint64_t elements(const Box& box) {
   return num_elements(box.shape);
 }
 
-// One past the last global element of a piece that is not empty.
-uint64_t global_end(const BoxRuns& runs, uint64_t end_in_box) {
-  const uint64_t run = (end_in_box - 1) / runs.run_length();
-  return runs.global_begin(run) + (end_in_box - 1) % runs.run_length() + 1;
+// Consecutive elements of a piece that are consecutive in the whole tensor, too.
+struct Stretch {
+  uint64_t in_piece = 0;  // counted from the start of the piece
+  uint64_t global = 0;
+  uint64_t count = 0;
+
+  uint64_t global_end() const { return global + count; }
+};
+
+// What a piece holds of one run of its box.
+Stretch stretch_of(const BoxRuns& runs, const Piece& piece, uint64_t run) {
+  const uint64_t run_begin = run * runs.run_length(), run_end = run_begin + runs.run_length();
+  const uint64_t begin = std::max(piece.begin, run_begin), end = std::min(piece.end, run_end);
+  if (begin >= end) return {};
+  return {begin - piece.begin, runs.global_begin(run) + (begin - run_begin), end - begin};
 }
 
 // Joins stretches that continue one another before they reach the visitor.
@@ -48,6 +59,17 @@ class Joiner {
   const std::function<void(uint64_t, uint64_t, uint64_t)>& visit_;
   uint64_t source_ = 0, target_ = 0, count_ = 0;
 };
+
+void add_shared(const Stretch& from, const BoxRuns& runs, const Piece& target, Joiner& joiner) {
+  for (uint64_t run = runs.first_ending_after(from.global); run < runs.num_runs(); ++run) {
+    if (runs.global_begin(run) >= from.global_end()) break;
+    const Stretch into = stretch_of(runs, target, run);
+    const uint64_t low = std::max(from.global, into.global),
+                   high = std::min(from.global_end(), into.global_end());
+    if (low < high)
+      joiner.add(from.in_piece + (low - from.global), into.in_piece + (low - into.global), high - low);
+  }
+}
 
 bool are_disjoint(const Box& a, const Box& b) {
   for (size_t dim = 0; dim < a.shape.size(); ++dim)
@@ -149,30 +171,14 @@ void for_each_overlap(const Shape& global_shape, const Piece& source, const Piec
                       const std::function<void(uint64_t, uint64_t, uint64_t)>& visit) {
   const BoxRuns from(global_shape, source.box), to(global_shape, target.box);
   if (source.size() == 0 || target.size() == 0) return;
+  const uint64_t target_begin = stretch_of(to, target, target.begin / to.run_length()).global;
+  const uint64_t target_end = stretch_of(to, target, (target.end - 1) / to.run_length()).global_end();
   Joiner joiner(visit);
-  const uint64_t from_length = from.run_length(), to_length = to.run_length();
-  const uint64_t target_global = to.global_begin(target.begin / to_length) + target.begin % to_length;
-  const uint64_t target_global_end = global_end(to, target.end);
-  const uint64_t first_run = std::max(source.begin / from_length, from.first_ending_after(target_global));
-  for (uint64_t run = first_run; run < from.num_runs() && run * from_length < source.end; ++run) {
-    // This run's part of the source, in the coordinates of the source's box and of the whole tensor.
-    const uint64_t begin = std::max(source.begin, run * from_length);
-    const uint64_t end = std::min(source.end, (run + 1) * from_length);
-    const uint64_t global = from.global_begin(run) + (begin - run * from_length);
-    const uint64_t global_stop = global + (end - begin);
-    if (global >= target_global_end) break;
-    for (uint64_t hit = to.first_ending_after(global); hit < to.num_runs(); ++hit) {
-      const uint64_t hit_global = to.global_begin(hit);
-      if (hit_global >= global_stop) break;
-      const uint64_t hit_begin = std::max(target.begin, hit * to_length);
-      const uint64_t hit_end = std::min(target.end, (hit + 1) * to_length);
-      if (hit_begin >= hit_end) continue;
-      const uint64_t low = std::max(global, hit_global + (hit_begin - hit * to_length));
-      const uint64_t high = std::min(global_stop, hit_global + (hit_end - hit * to_length));
-      if (low >= high) continue;
-      joiner.add(begin + (low - global) - source.begin, hit * to_length + (low - hit_global) - target.begin,
-                 high - low);
-    }
+  uint64_t run = std::max(source.begin / from.run_length(), from.first_ending_after(target_begin));
+  for (; run < from.num_runs() && run * from.run_length() < source.end; ++run) {
+    const Stretch stretch = stretch_of(from, source, run);
+    if (stretch.global >= target_end) break;
+    add_shared(stretch, to, target, joiner);
   }
   joiner.flush();
 }

@@ -104,7 +104,7 @@ int main(int argc, char** argv) {
   std::vector<std::byte> state(state_mib * kMiB), copy(state.size());
   for (uint64_t i = 0; i < state.size(); ++i) state[i] = static_cast<std::byte>(i * 2654435761u >> 13);
 
-  std::vector<double> copies, writes, stalls, persists, losses, longest;
+  std::vector<double> copies, writes, stalls, persists, losses, longest, cpu;
   for (int round = 0; round < kRounds; ++round) copies.push_back(seconds([&] { copy_plainly(state, copy); }));
   for (int round = 0; round < kRounds; ++round)
     writes.push_back(seconds([&] { write_plainly(directory + "/plain", state); }));
@@ -125,6 +125,7 @@ int main(int argc, char** argv) {
   for (uint64_t step = 1; step <= kRounds; ++step) {
     save(step);
     persists.push_back(seconds([&] { writer.wait(); }));
+    cpu.push_back(writer.last_figures()->cpu_s);
   }
   const double usual_s = usual_step();
   std::vector<double> busy_persists;
@@ -156,6 +157,7 @@ int main(int argc, char** argv) {
               rate(median(persists)));
   std::printf("published after         %7.4f s  %8.0f MiB/s (steps running)\n", median(busy_persists),
               rate(median(busy_persists)));
+  std::printf("processor time of it    %7.4f s  %8.0f MiB/s\n", median(cpu), rate(median(cpu)));
   std::printf("verified in             %7.4f s  %8.0f MiB/s\n", read_s, rate(read_s));
   std::printf("usual step %.4f s; while writing: %.4f s lost in all, longest step %.4f s\n", usual_s,
               median(losses), median(longest));
