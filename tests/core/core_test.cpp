@@ -60,9 +60,11 @@ TEST(CounterRng, NormalHasUnitMoments) {
 }
 
 TEST(RandomPermutation, FindsTheWayBack) {
-  for (const uint64_t size : {uint64_t{1}, uint64_t{2}, uint64_t{5}, uint64_t{1000}, (uint64_t{1} << 40) + 7}) {
+  for (const uint64_t size :
+       {uint64_t{1}, uint64_t{2}, uint64_t{5}, uint64_t{1000}, (uint64_t{1} << 40) + 7}) {
     const RandomPermutation permutation(size, 9, "back");
-    for (uint64_t i = 0; i < std::min<uint64_t>(size, 300); ++i) ASSERT_EQ(permutation.index_of(permutation.at(i)), i);
+    for (uint64_t i = 0; i < std::min<uint64_t>(size, 300); ++i)
+      ASSERT_EQ(permutation.index_of(permutation.at(i)), i);
   }
 }
 
