@@ -46,8 +46,8 @@ data:
   sequence_length: 256
   train: [{path: OUT/train-00000.h5}]
   validation: [{path: OUT/validation-00000.h5}]
-training: {global_batch_size: 16, micro_batch_size: 16, max_steps: STEPS, precision: bf16, validate_every: 50}
-optimizer: {learning_rate: 3.0e-3, weight_decay: 0.1}
+training: {global_batch_size: 8, micro_batch_size: 8, max_steps: STEPS, precision: bf16, validate_every: 50}
+optimizer: {learning_rate: 2.5e-3, weight_decay: 0.1}
 schedule: {warmup_steps: 50, decay: cosine, min_ratio: 0.05}
 checkpoint: {every: 60s, keep: 2}
 metrics: {every: 50}

@@ -43,7 +43,7 @@ def train(ranks, name, *overrides):
     (here / "w1.yaml").write_text(yaml)
     command = [arguments.athanor, "train", here / "w1.yaml", f"run.dir={here}/{name}", f"data.train.0.path={here}/train-*.h5",
                "data.validation=[]", "training.validate_every=0", f"training.max_steps={arguments.steps}", "checkpoint.every=0",
-               "checkpoint.save_at_end=false", f"training.global_batch_size={4 * ranks}", *overrides]
+               "checkpoint.save_at_end=false", "schedule.warmup_steps=1", f"training.global_batch_size={4 * ranks}", *overrides]
     if ranks > 1:
         command = [arguments.mpirun, "-np", str(ranks), *command]
     result = subprocess.run(["/usr/bin/time", "-f", "%M", *map(str, command)], capture_output=True, text=True)
@@ -72,12 +72,13 @@ for number in range(arguments.rounds):
     if arguments.python:
         cases["transformers"] = peer
         cases["transformers, grouped experts"] = lambda: peer("--grouped")
+        cases["transformers, fp32"] = lambda: peer("--fp32")
     for name, case in cases.items():
         figures = case()
         print(json.dumps({"case": name, **figures}), flush=True)
         speeds.setdefault(name, []).append(figures["tokens_per_second"])
 medians = {name: statistics.median(values) for name, values in speeds.items()}
 print(json.dumps({"conditions": {"cores": os.cpu_count(), "rounds": arguments.rounds, "steps": arguments.steps}, "medians": medians}))
-for peer_name in ("transformers", "transformers, grouped experts"):
+for peer_name in ("transformers", "transformers, grouped experts", "transformers, fp32"):
     if peer_name in medians:
         print(f"athanor on 1 rank / {peer_name}: {medians['athanor, 1 rank'] / medians[peer_name]:.2f}")

@@ -1,6 +1,6 @@
 """Workload W1 (a DeepSeek-V3-shaped MoE of 64M parameters) with transformers: the figure bench/w1/compare.py sets ours beside.
 
-    python transformers_w1.py [--steps 6] [--grouped]      one JSON line; needs torch and transformers
+    python transformers_w1.py [--steps 6] [--grouped] [--fp32]      one JSON line; needs torch and transformers
 """
 import argparse
 import json
@@ -15,6 +15,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--steps", type=int, default=6)
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--grouped", action="store_true", help="grouped products over experts instead of a loop")
+parser.add_argument("--fp32", action="store_true", help="no autocast: processors without AVX-512 have no fast bf16 in LibTorch")
 arguments = parser.parse_args()
 torch.set_num_threads(arguments.threads)
 torch.manual_seed(0)
@@ -36,7 +37,7 @@ seconds = []
 for _ in range(arguments.steps):
     ids = torch.randint(0, 8192, (4, 1024))
     start = time.perf_counter()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not arguments.fp32):
         loss = model(input_ids=ids, labels=ids).loss
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -44,6 +45,6 @@ for _ in range(arguments.steps):
     optimizer.zero_grad(set_to_none=True)
     seconds.append(time.perf_counter() - start)
 step = statistics.median(seconds[1:])
-print(json.dumps({"program": "transformers " + transformers.__version__, "experts": config._experts_implementation,
+print(json.dumps({"program": "transformers " + transformers.__version__, "experts": config._experts_implementation, "dtype": "fp32" if arguments.fp32 else "bf16 autocast",
                   "tokens_per_second": round(4096 / step, 1), "step_seconds": round(step, 3),
                   "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
