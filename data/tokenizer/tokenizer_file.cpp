@@ -12,7 +12,7 @@ using core::DataError;
 
 constexpr size_t kMaxDepth = 64;
 constexpr size_t kMaxKeysPerObject = 4096;
-constexpr uint64_t kMaxId = std::numeric_limits<uint32_t>::max();
+constexpr uint64_t kMaxId = std::numeric_limits<uint32_t>::max() - 1;  // the largest means "no token"
 
 // Builds the document from parser events, except model.vocab and model.merges, which go to the lists.
 class DocumentBuilder : public nlohmann::json_sax<Json> {

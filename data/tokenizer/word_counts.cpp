@@ -19,7 +19,8 @@ struct ReductionStep {
   size_t max_characters;  ///< 0: drop the word
 };
 
-constexpr ReductionStep kCutSteps[] = {{1, 32}, {1, 16}, {1, 8}, {1, 4}, {4, 16}, {4, 8}, {4, 4}};
+constexpr ReductionStep kCutSteps[] = {{1, 32}, {1, 16}, {1, 8}, {1, 4}, {4, 16}, {4, 8},
+                                       {4, 4},  {1, 2},  {1, 1}, {4, 2}, {4, 1}};
 
 size_t shard_of(uint64_t hash) {
   return hash >> 60;

@@ -61,8 +61,8 @@ struct Reduction {
 
 /// Brings the memory of `counts` below `target_bytes` in steps: first words that occur once are cut into
 /// parts of at most 32, 16, 8, 4 characters (the runs of a language without spaces, whose parts repeat where
-/// the whole never does), then words that occur up to 4 times, then the rarest words are dropped. Which words
-/// depends on the counts only.
+/// the whole never does), then words that occur up to 4 times, then into pairs and single characters; at last
+/// the rarest words are dropped. Which words depends on the counts only.
 Reduction reduce_word_counts(WordCounts& counts, uint64_t target_bytes);
 
 }  // namespace athanor::data::tokenizer

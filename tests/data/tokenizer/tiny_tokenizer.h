@@ -12,6 +12,10 @@ namespace athanor::data::tokenizer {
 
 using TinyJson = nlohmann::ordered_json;
 
+inline constexpr const char* kTinyAddedTokens =
+    R"([{"id": 259, "content": "<end>", "special": true, "normalized": false}])";
+inline constexpr const char* kTinyMerges = R"([["a", "b"], ["ab", "c"], ["\u0120", "a"]])";
+
 /// Byte-level: ids 0 to 255 are the bytes, then "ab", "abc", " a" (as symbols), then the added token "<end>".
 inline TinyJson tiny_byte_level() {
   TinyJson vocab = TinyJson::object();
@@ -24,16 +28,12 @@ inline TinyJson tiny_byte_level() {
   return {{"version", "1.0"},
           {"truncation", nullptr},
           {"padding", nullptr},
-          {"added_tokens", {{{"id", 259}, {"content", "<end>"}, {"special", true}, {"normalized", false}}}},
+          {"added_tokens", TinyJson::parse(kTinyAddedTokens)},
           {"normalizer", nullptr},
           {"pre_tokenizer", byte_level},
           {"post_processor", nullptr},
           {"decoder", byte_level},
-          {"model",
-           {{"type", "BPE"},
-            {"vocab", vocab},
-            {"merges", TinyJson::array({TinyJson::array({"a", "b"}), TinyJson::array({"ab", "c"}),
-                                        TinyJson::array({to_byte_symbols(" "), "a"})})}}}};
+          {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", TinyJson::parse(kTinyMerges)}}}};
 }
 
 /// Characters: ids of the given tokens in order, with these merges, no other component.
@@ -42,7 +42,7 @@ inline TinyJson tiny_characters(const std::vector<std::string>& tokens,
   TinyJson vocab = TinyJson::object();
   for (const auto& token : tokens) vocab[token] = vocab.size();
   TinyJson pairs = TinyJson::array();
-  for (const auto& [left, right] : merges) pairs.push_back({left, right});
+  for (const auto& [left, right] : merges) pairs.push_back(TinyJson::array({left, right}));
   return {{"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", pairs}}}};
 }
 

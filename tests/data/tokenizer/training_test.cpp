@@ -1,6 +1,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -61,6 +62,25 @@ std::vector<std::string> random_texts(uint64_t seed, size_t count, size_t length
   return texts;
 }
 
+std::vector<std::string> chinese_texts(uint64_t seed, size_t count, size_t length) {
+  std::mt19937_64 random(seed);
+  std::vector<uint32_t> characters;
+  for (uint32_t c = 0x4E00; c < 0x4E00 + 3000; ++c) characters.push_back(c);
+  std::vector<std::string> texts;
+  while (texts.size() < count) texts.push_back(random_text(random, characters, length));
+  return texts;
+}
+
+std::vector<std::string> with_pair_joined(std::vector<std::string> parts, const std::string& left,
+                                          const std::string& right) {
+  for (size_t i = 0; i + 1 < parts.size(); ++i) {
+    if (parts[i] != left || parts[i + 1] != right) continue;
+    parts[i] += right;
+    parts.erase(parts.begin() + static_cast<ptrdiff_t>(i) + 1);
+  }
+  return parts;
+}
+
 // Merging by counting all pairs again for every merge.
 std::vector<std::pair<std::string, std::string>> naive_merges(const std::map<std::string, int64_t>& words,
                                                               size_t num_merges) {
@@ -94,15 +114,7 @@ std::vector<std::pair<std::string, std::string>> naive_merges(const std::map<std
     merges.emplace_back(left, right);
     id_of.emplace(left + right, static_cast<uint32_t>(id_of.size()));
     std::map<std::vector<std::string>, int64_t> merged;
-    for (const auto& [whole, count] : split) {
-      std::vector<std::string> parts = whole;
-      for (size_t i = 0; i + 1 < parts.size(); ++i)
-        if (parts[i] == left && parts[i + 1] == right) {
-          parts[i] += right;
-          parts.erase(parts.begin() + static_cast<ptrdiff_t>(i) + 1);
-        }
-      merged[parts] += count;
-    }
+    for (const auto& [parts, count] : split) merged[with_pair_joined(parts, left, right)] += count;
     split = std::move(merged);
   }
   return merges;
@@ -147,6 +159,42 @@ TEST_F(TrainingTest, ThreadsDoNotChangeTheResult) {
   }
 }
 
+TEST_F(TrainingTest, ThreadsDoNotChangeTheResultUnderAMemoryLimit) {
+  const auto a = write("a.jsonl", json_lines(chinese_texts(3, 1000, 1000)));
+  std::string expected;
+  for (const int num_threads : {1, 3}) {
+    core::set_num_threads(num_threads);
+    auto options = options_for(500);
+    options.memory_limit_bytes = uint64_t{16} << 20;
+    const auto trained = train_tokenizer({a}, options);
+    EXPECT_GT(trained.report.reduction.num_cut_words, 0u);
+    if (expected.empty()) expected = trained.tokenizer.to_json();
+    ASSERT_EQ(trained.tokenizer.to_json(), expected) << num_threads << " threads";
+  }
+}
+
+uint64_t peak_memory_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) << 10;
+}
+
+// Runs of Chinese without spaces or punctuation: nearly every run is new, and one is long.
+TEST_F(TrainingTest, ChineseWithoutSpacesStaysWithinMemory) {
+  auto texts = chinese_texts(5, 1, 1000000);
+  for (auto& text : chinese_texts(6, 2000, 1100)) texts.push_back(std::move(text));
+  const auto path = write("zh.jsonl", json_lines(texts));
+  ASSERT_GT(std::filesystem::file_size(path), 9u << 20);
+  texts.clear();
+  const uint64_t before = peak_memory_bytes();
+  auto options = options_for(2000);
+  options.memory_limit_bytes = uint64_t{64} << 20;
+  const auto trained = train_tokenizer({path}, options);
+  EXPECT_EQ(trained.report.vocab_size, 2000u);
+  EXPECT_GT(trained.report.reduction.num_cut_words, 0u);
+  EXPECT_LT(peak_memory_bytes() - before, uint64_t{300} << 20);
+}
+
 TEST_F(TrainingTest, OneHugeWordIsLearnedWithoutALimit) {
   std::mt19937_64 random(6);
   const auto path = write("run.txt", random_text(random, {0x4F60, 0x597D, 0x4E2D, 0x6587}, 1000000));
@@ -157,12 +205,6 @@ TEST_F(TrainingTest, OneHugeWordIsLearnedWithoutALimit) {
   EXPECT_EQ(trained.tokenizer.decode(trained.tokenizer.encode(text)), text);
 }
 
-// Byte-level symbols are characters of one or two bytes, one for each byte of the token.
-size_t bytes_of_symbols(const std::string& token) {
-  return static_cast<size_t>(
-      std::count_if(token.begin(), token.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
 TEST_F(TrainingTest, HonoursItsOptions) {
   const auto path = write("a.jsonl", json_lines(random_texts(7, 300, 300)));
   auto options = options_for(800);
@@ -171,7 +213,7 @@ TEST_F(TrainingTest, HonoursItsOptions) {
   const auto trained = train_tokenizer({path}, options);
   EXPECT_LT(trained.report.vocab_size, 800u);  // too few pairs
   for (uint32_t id = 0; id < trained.tokenizer.vocab_size(); ++id)
-    EXPECT_LE(bytes_of_symbols(*trained.tokenizer.id_to_token(id)), 3u);
+    EXPECT_LE(from_byte_symbols(*trained.tokenizer.id_to_token(id))->size(), 3u);
   const auto model = nlohmann::json::parse(trained.tokenizer.to_json())["model"];
   EXPECT_EQ(model["merges"].size() + 256, trained.report.vocab_size);
 }
@@ -248,9 +290,7 @@ TEST_F(TrainingTest, BlocksAreWholeLinesAndCoverTheFiles) {
   std::string all;
   size_t num_blocks = 0;
   for (TextBlock block; reader.next(block); ++num_blocks) {
-    if (!all.empty() && all.size() != text.size()) {
-      EXPECT_EQ(all.back(), '\n');
-    }
+    EXPECT_TRUE(all.empty() || all.size() == text.size() || all.back() == '\n');
     all += block.bytes;
   }
   EXPECT_EQ(all, text + text);
