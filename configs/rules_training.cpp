@@ -39,13 +39,17 @@ void check_end(const TrainingConfig& training, Rules& rules) {
   rules.require(false, keys, "only one of {} may end the run; keep one", fmt::join(limits, ", "));
 }
 
+// Ranks that share a micro batch.
+int64_t ranks_per_replica(const ParallelConfig& parallel) {
+  return parallel.pipeline * parallel.context * parallel.tensor;
+}
+
 void check_batch(const RunConfig& config, std::optional<int64_t> world_size, Rules& rules) {
   const int64_t global = config.training.global_batch_size;
   const int64_t micro = config.training.micro_batch_size;
-  const int64_t ranks = world_size.value_or(std::max<int64_t>(1, config.parallel.data));
-  rules.require(!world_size || config.parallel.data == 0 || config.parallel.data == *world_size,
-                {"parallel.data"}, "{} does not match the {} ranks that were started; set it to auto",
-                config.parallel.data, world_size.value_or(0));
+  const int64_t others = ranks_per_replica(config.parallel);
+  if (world_size && *world_size % others != 0) return;  // check_degrees says so
+  const int64_t ranks = world_size ? *world_size / others : std::max<int64_t>(1, config.parallel.data);
   rules.require(
       global % (micro * ranks) == 0,
       {"training.global_batch_size", "training.micro_batch_size", "parallel.data"},
@@ -113,6 +117,29 @@ void check_schedule(const RunConfig& config, Rules& rules) {
       schedule.decay_ratio, warmup);
 }
 
+void check_degrees(const ParallelConfig& parallel, std::optional<int64_t> world_size, Rules& rules) {
+  const int64_t others = ranks_per_replica(parallel);
+  if (world_size && parallel.data != 0)
+    rules.require(
+        parallel.data * others == *world_size,
+        {"parallel.data", "parallel.tensor", "parallel.pipeline", "parallel.context"},
+        "{} x tensor {} x pipeline {} x context {} = {} ranks, but {} were started; start {} or set "
+        "parallel.data to auto",
+        parallel.data, parallel.tensor, parallel.pipeline, parallel.context, parallel.data * others,
+        *world_size, parallel.data * others);
+  else if (world_size)
+    rules.require(*world_size % others == 0, {"parallel.tensor", "parallel.pipeline", "parallel.context"},
+                  "tensor {} x pipeline {} x context {} = {} does not divide the {} ranks that were started; "
+                  "start a multiple of {} or change a degree",
+                  parallel.tensor, parallel.pipeline, parallel.context, others, *world_size, others);
+  const int64_t data = world_size && *world_size % others == 0 ? *world_size / others : parallel.data;
+  rules.require(
+      data == 0 || data * parallel.context % parallel.expert == 0, {"parallel.expert", "parallel.data"},
+      "{} does not divide parallel.data {} x context {} = {}: experts are spread over the ranks that "
+      "hold the same dense weights",
+      parallel.expert, data, parallel.context, data * parallel.context);
+}
+
 void check_parallel(const ParallelConfig& parallel, Rules& rules) {
   const std::pair<const char*, int64_t> degrees[] = {{"parallel.tensor", parallel.tensor},
                                                      {"parallel.expert", parallel.expert},
@@ -146,6 +173,7 @@ void check_training_rules(const RunConfig& config, std::optional<int64_t> world_
   check_optimizer(config.optimizer, rules);
   check_schedule(config, rules);
   check_parallel(config.parallel, rules);
+  check_degrees(config.parallel, world_size, rules);
 }
 
 Violations broken_rules(const RunConfig& config, Purpose purpose, std::optional<int64_t> world_size) {

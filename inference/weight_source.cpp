@@ -10,6 +10,7 @@
 #include "checkpoints/checkpoint_reader.h"
 #include "checkpoints/weights_directory.h"
 #include "core/error.h"
+#include "inference/part_piece.h"
 
 namespace athanor::inference {
 namespace {
@@ -45,15 +46,10 @@ class HfWeightSource : public WeightSource {
   explicit HfWeightSource(const std::string& directory) : files_(core::posix_file_system(), directory) {}
 
   void read(const model::Parameter& parameter, int64_t begin, std::span<float> out) override {
-    const int64_t end = begin + static_cast<int64_t>(out.size());
-    for (size_t i = 0; i < parameter.parts.size(); ++i) {
-      const model::HfPart& part = parameter.parts[i];
-      const int64_t part_end =
-          i + 1 < parameter.parts.size() ? parameter.parts[i + 1].begin : parameter.num_elements();
-      const int64_t from = std::max(begin, part.begin), to = std::min(end, part_end);
-      if (from < to)
-        read_tensor(part.name, part.shape, from - part.begin, out.subspan(from - begin, to - from));
-    }
+    model::for_each_part(parameter, begin, begin + static_cast<int64_t>(out.size()),
+                         [&](const model::HfPart& part, int64_t from, int64_t to, int64_t position) {
+                           read_part(part, from, out.subspan(position, to - from));
+                         });
   }
 
   void read(model::Buffer& buffer) override {
@@ -71,6 +67,16 @@ class HfWeightSource : public WeightSource {
   }
 
  private:
+  // Elements of the part's box, from `begin` on.
+  void read_part(const model::HfPart& part, int64_t begin, std::span<float> out) {
+    const checkpoints::Shape whole = shape_of_whole(part);
+    const checkpoints::Piece wanted = piece_of(part, begin, begin + static_cast<int64_t>(out.size()));
+    const checkpoints::Piece all{checkpoints::whole_box(whole), 0, checkpoints::num_elements(whole)};
+    checkpoints::for_each_overlap(whole, all, wanted, [&](uint64_t source, uint64_t target, uint64_t count) {
+      read_tensor(part.name, whole, static_cast<int64_t>(source), out.subspan(target, count));
+    });
+  }
+
   void read_tensor(const std::string& name, const std::vector<int64_t>& shape, int64_t begin,
                    std::span<float> out) {
     const checkpoints::TensorInfo& info = files_.at(name);
@@ -91,20 +97,22 @@ class CheckpointWeightSource : public WeightSource {
   explicit CheckpointWeightSource(const std::string& path) : reader_(core::posix_file_system(), path) {}
 
   void read(const model::Parameter& parameter, int64_t begin, std::span<float> out) override {
-    read_range(parameter.name, "weight", begin, out);
+    model::for_each_part(parameter, begin, begin + static_cast<int64_t>(out.size()),
+                         [&](const model::HfPart& part, int64_t from, int64_t to, int64_t position) {
+                           reader_.read_piece(reader_.at(part.name, "weight"), piece_of(part, from, to),
+                                              Dtype::kF32,
+                                              std::as_writable_bytes(out.subspan(position, to - from)));
+                         });
   }
   void read(model::Buffer& buffer) override {
-    read_range(buffer.name, "buffer", 0,
-               {buffer.value.mutable_data_ptr<float>(), static_cast<size_t>(buffer.value.numel())});
+    const std::span<float> out(buffer.value.mutable_data_ptr<float>(),
+                               static_cast<size_t>(buffer.value.numel()));
+    reader_.read_range(reader_.at(buffer.name, "buffer"), 0, out.size(), Dtype::kF32,
+                       std::as_writable_bytes(out));
   }
   at::ScalarType dtype() const override { return at::kFloat; }
 
  private:
-  void read_range(const std::string& name, const char* kind, int64_t begin, std::span<float> out) {
-    const auto first = static_cast<uint64_t>(begin);
-    reader_.read_range(reader_.at(name, kind), first, first + out.size(), Dtype::kF32,
-                       std::as_writable_bytes(out));
-  }
   checkpoints::CheckpointReader reader_;
 };
 

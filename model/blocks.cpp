@@ -13,6 +13,7 @@
 #include "model/attention.h"
 #include "model/autograd.h"
 #include "model/functions.h"
+#include "parallel/self_communicator.h"
 
 namespace athanor::model {
 namespace {
@@ -225,12 +226,16 @@ class PredictionHeadBlock : public Block {
 
 }  // namespace
 
-Model build_model(const ModelSpec& spec, const BalanceOptions& balance) {
+Model build_model(const ModelSpec& spec, const ModelOptions& options) {
   if (const auto found = problems(spec); !found.empty())
     throw core::ConfigError("the model cannot be built: {}", fmt::join(found, "; "));
   Model model;
+  const BalanceOptions& balance = options.balance;
   model.spec = spec;
   model.balance = balance;
+  model.alone = std::make_unique<parallel::SelfCommunicator>("alone");
+  model.axes = {options.axes.tensor ? options.axes.tensor : model.alone.get(),
+                options.axes.expert ? options.axes.expert : model.alone.get()};
   auto embedding_block = std::make_unique<EmbeddingBlock>(spec);
   model.embedding_table = embedding_block->table();
   model.blocks.push_back(std::move(embedding_block));

@@ -12,6 +12,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "model/axes.h"
 #include "model/batch.h"
 #include "model/mlp.h"
 #include "model/parameter.h"
@@ -39,9 +40,17 @@ class Block {
   virtual const std::string& name() const = 0;
 };
 
+/// What of a run shapes the blocks beside the model itself.
+struct ModelOptions {
+  BalanceOptions balance;
+  Axes axes;  ///< null: this rank alone; the communicators outlive the model
+};
+
 struct Model {
   ModelSpec spec;
   BalanceOptions balance;
+  Axes axes;                                      ///< never null
+  std::unique_ptr<parallel::Communicator> alone;  ///< stands in for axes that were not given
   std::vector<std::unique_ptr<Block>> blocks;
   Parameter* embedding_table = nullptr;
   Parameter* vocabulary_matrix = nullptr;  ///< the head's projection; the embedding table when tied
@@ -50,8 +59,9 @@ struct Model {
   size_t num_decoding_blocks = 0;          ///< the blocks up to and including the head: decoding stops there
 };
 
-/// Declares the blocks; parameters are unbound. Throws ConfigError listing the spec's problems.
-Model build_model(const ModelSpec& spec, const BalanceOptions& balance = {});
+/// Declares the blocks; parameters are unbound and have the shapes of this rank's share. Throws ConfigError
+/// listing the spec's problems, among them degrees that do not divide what they split.
+Model build_model(const ModelSpec& spec, const ModelOptions& options = {});
 
 /// A context for one pass over `batch` with its report fields sized for `model`.
 PassContext make_pass(const Model& model, const MicroBatch& batch);

@@ -10,12 +10,24 @@ namespace {
 
 constexpr int64_t kPiece = 1 << 14;
 
+// Where element `index` of the part's box lies in the whole tensor, row-major.
+int64_t global_index(const HfPart& part, int64_t index) {
+  if (part.is_whole()) return index;
+  int64_t global = 0, stride = 1;
+  for (size_t i = part.shape.size(); i-- > 0;) {
+    global += (index % part.shape[i] + part.offset[i]) * stride;
+    index /= part.shape[i];
+    stride *= part.global_shape[i];
+  }
+  return global;
+}
+
 void fill_normal(const HfPart& part, double range, uint64_t seed, int64_t begin, std::span<float> out) {
   const core::CounterRng rng(seed, "init/" + part.name);
   const int64_t count = static_cast<int64_t>(out.size());
   core::parallel_for((count + kPiece - 1) / kPiece, [&](int64_t piece) {
     for (int64_t i = piece * kPiece; i < std::min(count, (piece + 1) * kPiece); ++i)
-      out[i] = static_cast<float>(range * rng.normal(begin + i));
+      out[i] = static_cast<float>(range * rng.normal(global_index(part, begin + i)));
   });
 }
 
@@ -27,14 +39,10 @@ void initialise(const Parameter& parameter, double range, uint64_t seed, int64_t
     std::fill(out.begin(), out.end(), parameter.initialisation == Initialisation::kOnes ? 1.0f : 0.0f);
     return;
   }
-  const int64_t end = begin + static_cast<int64_t>(out.size());
-  for (size_t i = 0; i < parameter.parts.size(); ++i) {
-    const HfPart& part = parameter.parts[i];
-    const int64_t part_end =
-        i + 1 < parameter.parts.size() ? parameter.parts[i + 1].begin : parameter.num_elements();
-    const int64_t from = std::max(begin, part.begin), to = std::min(end, part_end);
-    if (from < to) fill_normal(part, range, seed, from - part.begin, out.subspan(from - begin, to - from));
-  }
+  for_each_part(parameter, begin, begin + static_cast<int64_t>(out.size()),
+                [&](const HfPart& part, int64_t from, int64_t to, int64_t position) {
+                  fill_normal(part, range, seed, from, out.subspan(position, to - from));
+                });
 }
 
 }  // namespace athanor::model

@@ -12,6 +12,10 @@ int64_t product(const std::vector<int64_t>& shape) {
 }
 }  // namespace
 
+int64_t HfPart::num_elements() const {
+  return product(shape);
+}
+
 int64_t Parameter::num_elements() const {
   return product(shape);
 }

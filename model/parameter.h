@@ -6,9 +6,12 @@
 // prefetched or shared.
 //
 // Matrices that are used together are one parameter: gate over up, query over key over value, all experts of
-// a layer. `parts` says which rows carry which Hugging Face name.
+// a layer. `parts` says which elements carry which Hugging Face name, and, where tensor or expert parallelism
+// leaves this rank a share, which box of that tensor they are. All state that lasts (initial values, weights
+// in files, checkpoints) is named and counted by parts, so it does not know the layout.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -21,11 +24,16 @@ namespace athanor::model {
 
 enum class Initialisation { kNormal, kOnes, kZeros };
 
-/// A run of elements of a parameter that Hugging Face files keep as a tensor of its own.
+/// A run of elements of a parameter that Hugging Face files keep as a tensor of its own, or a box of one.
 struct HfPart {
   std::string name;
-  int64_t begin = 0;  ///< first element within the parameter (row-major)
-  std::vector<int64_t> shape;
+  int64_t begin = 0;                       ///< first element within the parameter (row-major)
+  std::vector<int64_t> shape;              ///< of the box that this rank holds
+  std::vector<int64_t> global_shape = {};  ///< of the whole tensor; empty: the box is all of it
+  std::vector<int64_t> offset = {};        ///< of the box in the whole; empty with global_shape
+
+  int64_t num_elements() const;
+  bool is_whole() const { return global_shape.empty(); }
 };
 
 struct Parameter {
@@ -33,7 +41,9 @@ struct Parameter {
   std::vector<int64_t> shape;
   std::vector<HfPart> parts;  ///< in order, covering the parameter without holes
   Initialisation initialisation = Initialisation::kNormal;
-  bool is_expert = false;  ///< divided by expert parallelism; lives in its own flat buffer
+  bool is_expert = false;  ///< the first dimension counts experts, of which expert parallelism leaves a share
+  bool is_cut = false;     ///< tensor parallelism leaves this rank a share. If not, every rank of the tensor
+                        ///< axis holds it alike, and the gradient it computes is of its own tokens or heads
 
   at::Tensor value;           ///< compute precision; defined while the block may run
   at::Tensor gradient;        ///< fp32; defined during backward unless frozen
@@ -50,6 +60,16 @@ struct Parameter {
   /// Rows of several Hugging Face matrices of equal width, one over the other.
   static Parameter stacked(std::string name, const std::vector<HfPart>& rows);
 };
+
+/// Calls visit(part, begin, end, position) for what elements [begin, end) of the parameter share with each
+/// part: elements [part_begin, part_end) of the part's box, `position` elements after `begin`.
+template <typename Visit>
+void for_each_part(const Parameter& parameter, int64_t begin, int64_t end, const Visit& visit) {
+  for (const HfPart& part : parameter.parts) {
+    const int64_t from = std::max(begin, part.begin), to = std::min(end, part.begin + part.num_elements());
+    if (from < to) visit(part, from - part.begin, to - part.begin, from - begin);
+  }
+}
 
 /// State of a block that no gradient moves (the router's bias): fp32, the same on every rank, saved with
 /// checkpoints.

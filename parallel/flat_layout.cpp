@@ -35,8 +35,10 @@ FlatLayout::FlatLayout(const std::vector<NamedShape>& parameters) {
     ATHANOR_CHECK(is_new, "parameter {} is in the flat buffer twice", given.name);
     ATHANOR_CHECK(used_size_ < kMaxElements - num_elements, "the flat buffer overflows at parameter {}",
                   given.name);
-    parameters_.push_back({given.name, given.shape, used_size_, num_elements});
-    used_size_ = round_up(used_size_ + num_elements, kernels::kFlatAlignment);
+    const int64_t num_matrices = given.is_stack ? given.shape.at(0) : 1;
+    const int64_t stride = round_up(num_elements / num_matrices, kernels::kFlatAlignment);
+    parameters_.push_back({given.name, given.shape, used_size_, num_elements, num_matrices, stride});
+    used_size_ += num_matrices * stride;
   }
 }
 
@@ -58,15 +60,23 @@ ElementRange FlatLayout::shard(int num_shards, int shard_idx) const {
 }
 
 std::vector<ParameterPiece> FlatLayout::pieces(const ElementRange& slice) const {
-  const auto ends_later = [](int64_t at, const FlatParameter& p) { return at < p.begin + p.num_elements; };
+  const auto ends_later = [](int64_t at, const FlatParameter& p) {
+    return at < p.begin + p.num_matrices * p.matrix_stride;
+  };
   auto parameter = std::upper_bound(parameters_.begin(), parameters_.end(), slice.begin, ends_later);
   std::vector<ParameterPiece> pieces;
   if (slice.begin >= slice.end) return pieces;
   for (; parameter != parameters_.end() && parameter->begin < slice.end; ++parameter) {
-    const int64_t begin = std::max(slice.begin, parameter->begin);
-    const int64_t end = std::min(slice.end, parameter->begin + parameter->num_elements);
-    pieces.push_back({parameter - parameters_.begin(), begin - parameter->begin, end - parameter->begin,
-                      begin - slice.begin});
+    const int64_t first = std::max<int64_t>(0, (slice.begin - parameter->begin) / parameter->matrix_stride);
+    for (int64_t i = first; i < parameter->num_matrices; ++i) {
+      const int64_t matrix_begin = parameter->begin + i * parameter->matrix_stride;
+      const int64_t begin = std::max(slice.begin, matrix_begin);
+      const int64_t end = std::min(slice.end, matrix_begin + parameter->matrix_size());
+      if (matrix_begin >= slice.end) break;
+      if (begin >= end) continue;  // only padding of this matrix lies in the slice
+      const int64_t before = i * parameter->matrix_size() - matrix_begin;
+      pieces.push_back({parameter - parameters_.begin(), begin + before, end + before, begin - slice.begin});
+    }
   }
   return pieces;
 }
@@ -89,7 +99,10 @@ std::vector<ElementRange> FlatLayout::ranges(const ElementRange& slice,
 at::Tensor FlatLayout::view(const at::Tensor& flat, const FlatParameter& parameter) const {
   ATHANOR_CHECK(flat.dim() == 1 && flat.numel() >= used_size_,
                 "a flat buffer of {} elements for a layout of {}", flat.numel(), used_size_);
-  return flat.narrow(0, parameter.begin, parameter.num_elements).view(parameter.shape);
+  std::vector<int64_t> strides(parameter.shape.size(), 1);
+  for (size_t i = strides.size(); i-- > 1;) strides[i - 1] = strides[i] * parameter.shape[i];
+  if (parameter.num_matrices > 1) strides[0] = parameter.matrix_stride;
+  return flat.as_strided(parameter.shape, strides, flat.storage_offset() + parameter.begin);
 }
 
 }  // namespace athanor::parallel

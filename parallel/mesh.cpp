@@ -50,6 +50,10 @@ std::string_view name_of(Axis axis) {
       return "expert";
     case Axis::kExpertReplica:
       return "expert_replica";
+    case Axis::kToken:
+      return "token";
+    case Axis::kExpertToken:
+      return "expert_token";
   }
   throw core::InternalError("axis {}", static_cast<int>(axis));
 }
@@ -87,6 +91,10 @@ int Mesh::degree(Axis axis) const {
       return degrees_.expert;
     case Axis::kExpertReplica:
       return replicas / degrees_.expert;
+    case Axis::kToken:
+      return replicas * degrees_.tensor;
+    case Axis::kExpertToken:
+      return replicas / degrees_.expert * degrees_.tensor;
   }
   throw core::InternalError("axis {}", static_cast<int>(axis));
 }
@@ -94,6 +102,7 @@ int Mesh::degree(Axis axis) const {
 int Mesh::stride(Axis axis) const {
   switch (axis) {
     case Axis::kTensor:
+    case Axis::kToken:
       return 1;
     case Axis::kContext:
     case Axis::kReplica:
@@ -105,19 +114,31 @@ int Mesh::stride(Axis axis) const {
       return degrees_.tensor * degrees_.context;
     case Axis::kPipeline:
       return degrees_.tensor * degrees_.context * degrees_.data;
+    case Axis::kExpertToken:
+      break;
   }
   throw core::InternalError("axis {}", static_cast<int>(axis));
 }
 
 int Mesh::index(Axis axis, int rank) const {
   ATHANOR_CHECK(rank >= 0 && rank < world_size_, "rank {} of {}", rank, world_size_);
+  if (axis == Axis::kExpertToken)
+    return index(Axis::kExpertReplica, rank) * degrees_.tensor + index(Axis::kTensor, rank);
   return rank / stride(axis) % degree(axis);
 }
 
 std::vector<int> Mesh::group(Axis axis, int rank) const {
+  if (axis == Axis::kExpertToken) return expert_token_group(rank);
   std::vector<int> ranks(degree(axis));
   const int first = rank - index(axis, rank) * stride(axis);
   for (int i = 0; i < degree(axis); ++i) ranks[i] = first + i * stride(axis);
+  return ranks;
+}
+
+std::vector<int> Mesh::expert_token_group(int rank) const {
+  std::vector<int> ranks;
+  for (const int replica : group(Axis::kExpertReplica, rank))
+    for (const int peer : group(Axis::kTensor, replica)) ranks.push_back(peer);
   return ranks;
 }
 

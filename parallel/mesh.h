@@ -12,6 +12,11 @@
 // and the gradient of an expert, summed over the micro batches of its expert group first and over expert
 // replicas next, is the same binary tree as a sum over the whole replica axis, so that the bits do not depend
 // on the expert degree.
+//
+// The ranks of a tensor group share a micro batch; between blocks each holds a part of its tokens (sequence
+// parallelism). Parameters that tensor parallelism does not cut (norms, the router) are therefore held alike
+// on all ranks that see different tokens: the *token* axis, replica * tensor, tensor fastest. For experts
+// that are not cut it is the *expert token* axis, expert replica * tensor.
 #pragma once
 
 #include <array>
@@ -28,11 +33,21 @@ struct MeshDegrees {
   int tensor = 1;
 };
 
-enum class Axis { kPipeline, kData, kContext, kTensor, kReplica, kExpert, kExpertReplica };
-constexpr int kNumAxes = 7;
-constexpr std::array<Axis, kNumAxes> kAllAxes = {Axis::kPipeline,     Axis::kData,    Axis::kContext,
-                                                 Axis::kTensor,       Axis::kReplica, Axis::kExpert,
-                                                 Axis::kExpertReplica};
+enum class Axis {
+  kPipeline,
+  kData,
+  kContext,
+  kTensor,
+  kReplica,
+  kExpert,
+  kExpertReplica,
+  kToken,
+  kExpertToken
+};
+constexpr int kNumAxes = 9;
+constexpr std::array<Axis, kNumAxes> kAllAxes = {Axis::kPipeline,      Axis::kData,    Axis::kContext,
+                                                 Axis::kTensor,        Axis::kReplica, Axis::kExpert,
+                                                 Axis::kExpertReplica, Axis::kToken,   Axis::kExpertToken};
 std::string_view name_of(Axis axis);
 
 struct MeshCoordinates {
@@ -56,9 +71,10 @@ class Mesh {
   std::vector<int> group(Axis axis, int rank) const;
 
  private:
-  /// Moving one step along `axis` is so many world ranks further, `degree(axis)` times (every axis is
-  /// regular).
+  /// Moving one step along `axis` is so many world ranks further, `degree(axis)` times. Every axis is regular
+  /// but the expert token axis, which is made of two.
   int stride(Axis axis) const;
+  std::vector<int> expert_token_group(int rank) const;
   MeshDegrees degrees_;
   int world_size_;
 };

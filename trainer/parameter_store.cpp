@@ -38,7 +38,8 @@ namespace {
 
 std::vector<parallel::NamedShape> shapes_of(const std::vector<Parameter*>& parameters) {
   std::vector<parallel::NamedShape> shapes;
-  for (const Parameter* parameter : parameters) shapes.push_back({parameter->name, parameter->shape});
+  for (const Parameter* parameter : parameters)
+    shapes.push_back({parameter->name, parameter->shape, parameter->is_expert});
   return shapes;
 }
 
@@ -48,9 +49,9 @@ void zero_gaps(const parallel::FlatLayout& layout, const at::Tensor& flat) {
   const auto zero_up_to = [&](int64_t end) {
     if (end > position) flat.narrow(0, position, end - position).zero_();
   };
-  for (const auto& parameter : layout.parameters()) {
-    zero_up_to(parameter.begin);
-    position = parameter.begin + parameter.num_elements;
+  for (const auto& piece : layout.pieces({0, flat.size(0)})) {
+    zero_up_to(piece.slice_begin);
+    position = piece.slice_begin + piece.parameter_end - piece.parameter_begin;
   }
   zero_up_to(flat.size(0));
 }
@@ -61,55 +62,64 @@ at::Tensor part(const at::Tensor& flat, const ElementRange& range) {
 
 }  // namespace
 
-ParameterStore::ParameterStore(model::Model& model, parallel::Communicator& dense,
-                               parallel::Communicator& expert, const ParameterStoreOptions& options)
-    : model_(model),
-      options_(options),
-      dense_reduction_(std::make_unique<parallel::OrderedReduction>(dense)),
-      expert_reduction_(std::make_unique<parallel::OrderedReduction>(expert)),
-      gather_pool_(options.compute_dtype) {
-  std::unordered_map<const Parameter*, Group*> group_of;
+ParameterStore::ParameterStore(model::Model& model, const ReplicaAxes& axes,
+                               const ParameterStoreOptions& options)
+    : model_(model), options_(options), gather_pool_(options.compute_dtype) {
   for (const auto& block : model.blocks) {
-    std::vector<Parameter*> kinds[2];
-    for (Parameter* parameter : block->parameters()) kinds[parameter->is_expert].push_back(parameter);
     groups_of_block_.emplace_back();
-    for (bool is_expert : {false, true}) {
-      const auto& parameters = kinds[is_expert];
-      if (parameters.empty()) continue;
-      parallel::FlatLayout layout(shapes_of(parameters));
-      parallel::Communicator& comm = is_expert ? expert : dense;
-      const int64_t shard_size = layout.shard_size(comm.size());
-      groups_.push_back(
-          std::unique_ptr<Group>(new Group{.parameters = parameters,
-                                           .layout = std::move(layout),
-                                           .comm = comm,
-                                           .reduction = is_expert ? *expert_reduction_ : *dense_reduction_,
-                                           .tree = parallel::GradientTree(shard_size, shard_pool_)}));
-      for (const Parameter* parameter : parameters) group_of[parameter] = groups_.back().get();
-      groups_of_block_.back().push_back(groups_.back().get());
-    }
-    for (const Parameter* parameter : block->borrowed()) {
-      auto& used = groups_of_block_.back();
+    std::vector<Parameter*> kinds[4];
+    for (Parameter* parameter : block->parameters())
+      kinds[2 * parameter->is_expert + parameter->is_cut].push_back(parameter);
+    for (auto& parameters : kinds)
+      if (!parameters.empty()) add_group(std::move(parameters), axes);
+  }
+  find_contributors();
+  for (auto& group : groups_) allocate(*group);
+}
+
+// A group of the block added last.
+void ParameterStore::add_group(std::vector<Parameter*> parameters, const ReplicaAxes& axes) {
+  parallel::Communicator& comm = axes.of(*parameters.front());
+  auto& reduction = reductions_[&comm];
+  if (!reduction) reduction = std::make_unique<parallel::OrderedReduction>(comm);
+  parallel::FlatLayout layout(shapes_of(parameters));
+  const int64_t shard_size = layout.shard_size(comm.size());
+  groups_.push_back(
+      std::unique_ptr<Group>(new Group{.parameters = std::move(parameters),
+                                       .layout = std::move(layout),
+                                       .comm = comm,
+                                       .reduction = *reduction,
+                                       .tree = parallel::GradientTree(shard_size, shard_pool_)}));
+  groups_of_block_.back().push_back(groups_.back().get());
+}
+
+// A block uses the groups of its own parameters and of those it borrows; the first user of a group on the way
+// forward is the last to add to its gradient on the way back.
+void ParameterStore::find_contributors() {
+  std::unordered_map<const Parameter*, Group*> group_of;
+  for (auto& group : groups_)
+    for (const Parameter* parameter : group->parameters) group_of[parameter] = group.get();
+  for (size_t i = model_.blocks.size(); i-- > 0;) {
+    auto& used = groups_of_block_[i];
+    for (const Parameter* parameter : model_.blocks[i]->borrowed()) {
       Group* group = group_of.at(parameter);
       if (std::find(used.begin(), used.end(), group) == used.end()) used.push_back(group);
     }
+    for (Group* group : used) group->last_contributor = i;
   }
-  for (size_t i = model.blocks.size(); i-- > 0;)
-    for (Group* group : groups_of_block_[i]) group->last_contributor = i;
+}
 
-  const bool shards_weights = options.zero_stage == 3, shards_masters = options.zero_stage >= 1;
-  const bool is_fp32 = options.compute_dtype == at::kFloat;
-  for (auto& group : groups_) {
-    const ElementRange all{0, group->padded_size()}, mine = group->shard();
-    group->weights = at::zeros({shards_weights ? mine.end - mine.begin : all.end}, options.compute_dtype);
-    if (!shards_weights) bind_values(*group, group->weights);
-    OptimizerSlice slice{&group->parameters, &group->layout, shards_masters ? mine : all, mine, {}, {}};
-    const at::Tensor computed =
-        shards_weights || !shards_masters ? group->weights : part(group->weights, mine);
-    slice.master = is_fp32 ? computed : at::zeros({slice.range.end - slice.range.begin}, at::kFloat);
-    if (!is_fp32) slice.compute = computed;
-    slices_.push_back(slice);
-  }
+void ParameterStore::allocate(Group& group) {
+  const bool shards_weights = options_.zero_stage == 3, shards_masters = options_.zero_stage >= 1;
+  const bool is_fp32 = options_.compute_dtype == at::kFloat;
+  const ElementRange all{0, group.padded_size()}, mine = group.shard();
+  group.weights = at::zeros({shards_weights ? mine.end - mine.begin : all.end}, options_.compute_dtype);
+  if (!shards_weights) bind_values(group, group.weights);
+  OptimizerSlice slice{&group.parameters, &group.layout, shards_masters ? mine : all, mine, {}, {}};
+  const at::Tensor computed = shards_weights || !shards_masters ? group.weights : part(group.weights, mine);
+  slice.master = is_fp32 ? computed : at::zeros({slice.range.end - slice.range.begin}, at::kFloat);
+  if (!is_fp32) slice.compute = computed;
+  slices_.push_back(slice);
 }
 
 ParameterStore::~ParameterStore() = default;

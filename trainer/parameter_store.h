@@ -1,7 +1,8 @@
 // The parameters of a model in flat buffers, sharded over the ranks that hold the same weights.
 //
-// Every block has one flat buffer for its dense parameters and one for its experts (a *group*). ZeRO decides
-// who keeps which slice of a group:
+// The parameters of a block that the same ranks hold alike share a flat buffer (a *group*): see ReplicaAxes.
+// Over all ranks together every element of every gradient ends up in exactly one shard. ZeRO decides who
+// keeps which slice of a group:
 //   stage 0   every rank keeps and updates everything
 //   stage 1   masters and moments are sharded; updated weights are gathered after the step
 //   stage 2   the same here: gradients are always reduced block by block to the slice of their owner
@@ -13,6 +14,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -34,6 +36,20 @@ struct ParameterStoreOptions {
   at::ScalarType compute_dtype = at::kBFloat16;
 };
 
+/// The ranks that hold a parameter alike and compute parts of its gradient, by kind of parameter. A cut
+/// parameter is one of which tensor parallelism leaves every rank a share. All outlive the store.
+struct ReplicaAxes {
+  parallel::Communicator& dense;      ///< all ranks with other tokens
+  parallel::Communicator& dense_cut;  ///< ranks with other micro batches
+  parallel::Communicator& expert;     ///< the same two for the ranks that hold the same experts
+  parallel::Communicator& expert_cut;
+
+  parallel::Communicator& of(const model::Parameter& parameter) const {
+    if (parameter.is_expert) return parameter.is_cut ? expert_cut : expert;
+    return parameter.is_cut ? dense_cut : dense;
+  }
+};
+
 /// What the optimizer updates: this rank's slice of one group.
 struct OptimizerSlice {
   const std::vector<model::Parameter*>* parameters;  ///< in the order of the layout
@@ -47,10 +63,8 @@ struct OptimizerSlice {
 
 class ParameterStore : public BlockParameters {
  public:
-  /// `dense` and `expert` are the communicators over which dense and expert parameters are replicated. All
-  /// outlive this.
-  ParameterStore(model::Model& model, parallel::Communicator& dense, parallel::Communicator& expert,
-                 const ParameterStoreOptions& options);
+  /// `model` outlives this.
+  ParameterStore(model::Model& model, const ReplicaAxes& axes, const ParameterStoreOptions& options);
   ~ParameterStore() override;
 
   void prefetch(size_t block_idx) override;
@@ -80,13 +94,16 @@ class ParameterStore : public BlockParameters {
 
  private:
   struct Group;
+  void add_group(std::vector<model::Parameter*> parameters, const ReplicaAxes& axes);
+  void find_contributors();
+  void allocate(Group& group);
   void bind_values(Group& group, const at::Tensor& flat);
   void start_gather(Group& group);
   void finish_reduction(Group& group);
 
   model::Model& model_;
   ParameterStoreOptions options_;
-  std::unique_ptr<parallel::OrderedReduction> dense_reduction_, expert_reduction_;
+  std::map<parallel::Communicator*, std::unique_ptr<parallel::OrderedReduction>> reductions_;
   parallel::FlatBufferPool shard_pool_, gradient_pool_, gather_pool_;
   std::vector<std::unique_ptr<Group>> groups_;
   std::vector<std::vector<Group*>> groups_of_block_;

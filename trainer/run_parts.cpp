@@ -17,6 +17,15 @@ namespace athanor::trainer {
 namespace {
 
 using configs::RunConfig;
+using parallel::Axis;
+
+parallel::MeshDegrees mesh_degrees(const configs::ParallelConfig& config) {
+  return {.pipeline = static_cast<int>(config.pipeline),
+          .data = static_cast<int>(config.data),
+          .context = static_cast<int>(config.context),
+          .expert = static_cast<int>(config.expert),
+          .tensor = static_cast<int>(config.tensor)};
+}
 
 data::LoaderOptions loader_options(const RunConfig& config,
                                    const std::vector<configs::DataSourceConfig>& sources,
@@ -156,8 +165,7 @@ int64_t total_steps(const configs::TrainingConfig& training, int64_t sequence_le
 
 RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& session) {
   RunParts parts;
-  const parallel::MeshDegrees degrees{.data = static_cast<int>(config.parallel.data)};
-  parts.mesh = std::make_unique<parallel::Mesh>(degrees, session.size());
+  parts.mesh = std::make_unique<parallel::Mesh>(mesh_degrees(config.parallel), session.size());
   parts.axes = std::make_unique<parallel::MeshCommunicators>(session, *parts.mesh);
 
   std::optional<inference::ModelFiles> from;
@@ -165,11 +173,17 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
   model::ModelSpec spec =
       from ? from->spec : model::spec_from_config(config.model, first_shard(config).vocabulary_size);
   adopt_tokenizer(config, spec);
-  parts.model = std::make_unique<model::Model>(model::build_model(spec, balance_options(config.model, spec)));
+  parts.model = std::make_unique<model::Model>(model::build_model(
+      spec, {.balance = balance_options(config.model, spec),
+             .axes = {.tensor = &parts.axis(Axis::kTensor), .expert = &parts.axis(Axis::kExpert)}}));
   build_data(config, parts);
 
   parts.store = std::make_unique<ParameterStore>(
-      *parts.model, parts.data_axis(), (*parts.axes)[parallel::Axis::kExpertReplica],
+      *parts.model,
+      ReplicaAxes{.dense = parts.axis(Axis::kToken),
+                  .dense_cut = parts.axis(Axis::kReplica),
+                  .expert = parts.axis(Axis::kExpertToken),
+                  .expert_cut = parts.axis(Axis::kExpertReplica)},
       ParameterStoreOptions{
           .zero_stage = static_cast<int>(config.parallel.zero),
           .compute_dtype = config.training.precision == "fp32" ? at::kFloat : at::kBFloat16});
@@ -184,10 +198,11 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
       Executor::Options{
           .recompute = config.training.recompute == "full" ? Recompute::kFull : Recompute::kNone,
           .prefetch_blocks = static_cast<size_t>(config.parallel.prefetch_blocks)});
-  parts.step = std::make_unique<TrainStep>(*parts.model, *parts.store, *parts.executor, *parts.optimizer,
-                                           *parts.schedule, parts.data_axis(),
-                                           TrainStepOptions{.grad_clip = config.optimizer.grad_clip,
-                                                            .mtp_loss_weight = config.model.mtp_loss_weight});
+  parts.step = std::make_unique<TrainStep>(
+      *parts.model, *parts.store, *parts.executor, *parts.optimizer, *parts.schedule,
+      StepAxes{.data = parts.data_axis(), .token = parts.axis(Axis::kToken)},
+      TrainStepOptions{.grad_clip = config.optimizer.grad_clip,
+                       .mtp_loss_weight = config.model.mtp_loss_weight});
   if (parts.validation_data) {
     const auto sequences =
         static_cast<uint64_t>(config.training.validation_batches * config.training.global_batch_size);

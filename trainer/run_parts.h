@@ -35,7 +35,9 @@ struct RunParts {
   RunIdentity identity;
   int64_t total_steps = 0;
 
-  parallel::Communicator& data_axis() { return (*axes)[parallel::Axis::kReplica]; }
+  parallel::Communicator& axis(parallel::Axis which) { return (*axes)[which]; }
+  /// The ranks with other micro batches.
+  parallel::Communicator& data_axis() { return axis(parallel::Axis::kReplica); }
 };
 
 /// Weights are initialised, or loaded from `model.from`; a checkpoint is restored later. Collective over the

@@ -4,14 +4,13 @@
 #include <ATen/ops/tensor.h>
 
 #include "core/error.h"
-#include "trainer/train_step.h"
 
 namespace athanor::trainer {
 namespace {
 
-void sum_over_ranks(std::vector<int64_t>& values, parallel::Communicator& data) {
+void sum_over_ranks(std::vector<int64_t>& values, parallel::Communicator& axis) {
   at::Tensor sum = at::tensor(values, at::kLong);
-  data.all_reduce(sum, parallel::ReduceOp::kSum).wait();
+  axis.all_reduce(sum, parallel::ReduceOp::kSum).wait();
   const int64_t* sums = sum.const_data_ptr<int64_t>();
   values.assign(sums, sums + values.size());
 }
@@ -41,8 +40,8 @@ double sum_by_micro_batch(const std::vector<double>& values, parallel::Communica
   return sum;
 }
 
-StepTotals::StepTotals(const model::Model& model, parallel::Communicator& data)
-    : data_(data),
+StepTotals::StepTotals(const model::Model& model, const StepAxes& axes)
+    : axes_(axes),
       loss_sums_(static_cast<size_t>(model.spec.num_nextn_predict_layers) + 1),
       expert_tokens_(static_cast<size_t>(model.num_moe_layers),
                      std::vector<int64_t>(static_cast<size_t>(model.spec.n_routed_experts), 0)) {}
@@ -62,18 +61,21 @@ void StepTotals::add(const model::PassContext& pass) {
 
 void StepTotals::report(const std::vector<int64_t>& num_labels, StepResult& result) {
   const auto mean = [&](size_t depth) {
-    const double sum = sum_by_micro_batch(loss_sums_[depth], data_);
+    const double sum = sum_by_micro_batch(loss_sums_[depth], axes_.data);
     return num_labels[depth] ? sum / static_cast<double>(num_labels[depth]) : 0.0;
   };
   result.loss = mean(0);
   for (size_t depth = 1; depth < loss_sums_.size(); ++depth) result.mtp_losses.push_back(mean(depth));
-  result.balance_loss = sum_by_micro_batch(balance_losses_, data_);
+  result.balance_loss = sum_by_micro_batch(balance_losses_, axes_.data);
 
-  std::vector<int64_t> counts = {num_tokens_};
+  std::vector<int64_t> tokens = {num_tokens_};
+  sum_over_ranks(tokens, axes_.data);
+  result.num_tokens = tokens.front();
+  // The ranks that share a micro batch have counted the choices of different tokens.
+  std::vector<int64_t> counts;
   for (const auto& layer : expert_tokens_) counts.insert(counts.end(), layer.begin(), layer.end());
-  sum_over_ranks(counts, data_);
-  result.num_tokens = counts.front();
-  auto next = counts.begin() + 1;
+  sum_over_ranks(counts, axes_.token);
+  auto next = counts.begin();
   for (auto& layer : expert_tokens_) {
     std::copy(next, next + static_cast<int64_t>(layer.size()), layer.begin());
     next += static_cast<int64_t>(layer.size());

@@ -7,10 +7,9 @@
 
 #include "model/blocks.h"
 #include "parallel/communicator.h"
+#include "trainer/train_step.h"
 
 namespace athanor::trainer {
-
-struct StepResult;
 
 /// Labelled tokens of the step at every prediction depth. Collective over `data`.
 std::vector<int64_t> count_labels(const model::Model& model,
@@ -23,14 +22,14 @@ double sum_by_micro_batch(const std::vector<double>& values, parallel::Communica
 
 class StepTotals {
  public:
-  StepTotals(const model::Model& model, parallel::Communicator& data);
+  StepTotals(const model::Model& model, const StepAxes& axes);
   /// After each micro batch, in order.
   void add(const model::PassContext& pass);
-  /// Fills losses, token and expert counts of `result`. Collective over `data`.
+  /// Fills losses, token and expert counts of `result`. Collective over both axes.
   void report(const std::vector<int64_t>& num_labels, StepResult& result);
 
  private:
-  parallel::Communicator& data_;
+  StepAxes axes_;
   std::vector<std::vector<double>> loss_sums_;  ///< [depth][micro batch]
   std::vector<double> balance_losses_;
   std::vector<std::vector<int64_t>> expert_tokens_;

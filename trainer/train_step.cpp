@@ -13,12 +13,12 @@ StepResult TrainStep::run(int64_t step, const std::vector<model::MicroBatch>& mi
   StepResult result{.step = step, .learning_rate = schedule_.learning_rate_at(step - 1)};
   std::vector<int64_t> num_labels;
   const std::vector<double> scales = loss_scales(micro_batches, num_labels);
-  StepTotals totals(model_, data_);
+  StepTotals totals(model_, axes_);
   for (const model::MicroBatch& batch : micro_batches) {
     model::PassContext pass = model::make_pass(model_, batch);
     pass.is_training = true;
     pass.loss_scale = scales;
-    pass.micro_batch_share = 1.0 / static_cast<double>(micro_batches.size() * data_.size());
+    pass.micro_batch_share = 1.0 / static_cast<double>(micro_batches.size() * axes_.data.size());
     executor_.forward_backward(pass);
     store_.finish_micro_batch();
     totals.add(pass);
@@ -32,7 +32,7 @@ StepResult TrainStep::run(int64_t step, const std::vector<model::MicroBatch>& mi
 // What makes the sum over all micro batches the mean over the labelled tokens of the step.
 std::vector<double> TrainStep::loss_scales(const std::vector<model::MicroBatch>& micro_batches,
                                            std::vector<int64_t>& num_labels) {
-  num_labels = count_labels(model_, micro_batches, data_);
+  num_labels = count_labels(model_, micro_batches, axes_.data);
   std::vector<double> scales;
   for (size_t depth = 0; depth < num_labels.size(); ++depth) {
     const double weight =
@@ -43,7 +43,7 @@ std::vector<double> TrainStep::loss_scales(const std::vector<model::MicroBatch>&
 }
 
 void TrainStep::update_weights(StepResult& result) {
-  const optim::GradientNorm norm = optim::global_gradient_norm(store_.gradient_shards(), {&data_});
+  const optim::GradientNorm norm = optim::global_gradient_norm(store_.gradient_shards(), {&axes_.token});
   result.grad_norm = norm.value;
   // Every rank has the same norm and the same loss, bit for bit, so every rank decides alike.
   result.is_skipped = !norm.is_finite() || !std::isfinite(result.loss);

@@ -32,17 +32,24 @@ struct StepResult {
   std::vector<std::vector<int64_t>> expert_tokens;  ///< per MoE layer, of the global batch
 };
 
+/// The ranks that take a step together.
+struct StepAxes {
+  parallel::Communicator& data;  ///< ranks with other micro batches
+  parallel::Communicator&
+      token;  ///< all ranks with other tokens: data, and the ranks that share a micro batch
+};
+
 class TrainStep {
  public:
-  /// `data`: the communicator whose ranks have different micro batches. All outlive this.
+  /// All outlive this.
   TrainStep(model::Model& model, ParameterStore& store, Executor& executor, optim::AdamWOptimizer& optimizer,
-            const optim::Schedule& schedule, parallel::Communicator& data, const TrainStepOptions& options)
+            const optim::Schedule& schedule, const StepAxes& axes, const TrainStepOptions& options)
       : model_(model),
         store_(store),
         executor_(executor),
         optimizer_(optimizer),
         schedule_(schedule),
-        data_(data),
+        axes_(axes),
         options_(options) {}
 
   /// Update number `step` (from 1) with this rank's micro batches: the i-th is number i * D + r of the step,
@@ -60,7 +67,7 @@ class TrainStep {
   Executor& executor_;
   optim::AdamWOptimizer& optimizer_;
   const optim::Schedule& schedule_;
-  parallel::Communicator& data_;
+  StepAxes axes_;
   TrainStepOptions options_;
 };
 

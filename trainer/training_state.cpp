@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "inference/part_piece.h"
 
 namespace athanor::trainer {
 namespace {
@@ -18,15 +19,18 @@ Dtype dtype_of(const at::Tensor& tensor) {
   return tensor.scalar_type() == at::kBFloat16 ? Dtype::kBF16 : Dtype::kF32;
 }
 
-// Calls visit(parameter, begin, end, values) for every piece of `values`, which lies along the slice, inside
-// `range`.
+// Calls visit(part, piece, values) for every piece of a named tensor in `values`, which lies along the slice,
+// inside `range`.
 template <typename Visit>
 void for_each_piece(const OptimizerSlice& slice, const parallel::ElementRange& range,
                     const at::Tensor& values, const Visit& visit) {
   for (const auto& piece : slice.layout->pieces(range)) {
-    const int64_t position = range.begin - slice.range.begin + piece.slice_begin;
-    visit(*slice.parameters->at(piece.parameter_idx), piece.parameter_begin, piece.parameter_end,
-          values.narrow(0, position, piece.parameter_end - piece.parameter_begin));
+    const int64_t first = range.begin - slice.range.begin + piece.slice_begin;
+    model::for_each_part(
+        *slice.parameters->at(piece.parameter_idx), piece.parameter_begin, piece.parameter_end,
+        [&](const model::HfPart& part, int64_t begin, int64_t end, int64_t position) {
+          visit(part, inference::piece_of(part, begin, end), values.narrow(0, first + position, end - begin));
+        });
   }
 }
 
@@ -94,14 +98,15 @@ checkpoints::Snapshot make_snapshot(const TrainingState& state, const RunCounter
   for_each_state(state, [&](const OptimizerSlice& slice, const std::string& kind, const at::Tensor& values) {
     for_each_piece(
         slice, slice.shard, values,
-        [&](const model::Parameter& parameter, int64_t begin, int64_t end, const at::Tensor& piece) {
-          snapshot.slices.push_back(SliceToSave{.name = parameter.name,
+        [&](const model::HfPart& part, const checkpoints::Piece& piece, const at::Tensor& elements) {
+          snapshot.slices.push_back(SliceToSave{.name = part.name,
                                                 .kind = kind,
-                                                .dtype = dtype_of(piece),
-                                                .global_shape = parameter.shape,
-                                                .begin = static_cast<uint64_t>(begin),
-                                                .end = static_cast<uint64_t>(end),
-                                                .bytes = bytes_of(piece)});
+                                                .dtype = dtype_of(elements),
+                                                .global_shape = inference::shape_of_whole(part),
+                                                .box = piece.box,
+                                                .begin = piece.begin,
+                                                .end = piece.end,
+                                                .bytes = bytes_of(elements)});
         });
   });
   if (saves_buffers)
@@ -110,6 +115,7 @@ checkpoints::Snapshot make_snapshot(const TrainingState& state, const RunCounter
                                             .kind = kBuffer,
                                             .dtype = Dtype::kF32,
                                             .global_shape = buffer->value.sizes().vec(),
+                                            .box = {},
                                             .begin = 0,
                                             .end = static_cast<uint64_t>(buffer->value.numel()),
                                             .bytes = bytes_of(buffer->value)});
@@ -124,9 +130,8 @@ RunCounters restore(const checkpoints::CheckpointReader& reader, TrainingState& 
   for_each_state(state, [&](const OptimizerSlice& slice, const std::string& kind, const at::Tensor& values) {
     for_each_piece(
         slice, slice.range, values,
-        [&](const model::Parameter& parameter, int64_t begin, int64_t end, const at::Tensor& piece) {
-          reader.read_range(reader.at(parameter.name, kind), static_cast<uint64_t>(begin),
-                            static_cast<uint64_t>(end), dtype_of(piece), bytes_of(piece));
+        [&](const model::HfPart& part, const checkpoints::Piece& piece, const at::Tensor& elements) {
+          reader.read_piece(reader.at(part.name, kind), piece, dtype_of(elements), bytes_of(elements));
         });
   });
   state.store.share_masters();

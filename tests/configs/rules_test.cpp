@@ -122,7 +122,7 @@ TEST(Rules, KnowTheNumberOfRanks) {
   const std::string uneven = to_string(check_yaml(kSmallestConfig, {}, {.world_size = 3}));
   EXPECT_NE(uneven.find("4 x 3 data-parallel ranks = 12"), std::string::npos) << uneven;
   const std::string other = to_string(check_yaml(kSmallestConfig, {"parallel.data=2"}, {.world_size = 4}));
-  EXPECT_NE(other.find("parallel.data: 2 does not match the 4 ranks that were started"), std::string::npos)
+  EXPECT_NE(other.find("parallel.data: 2 x tensor 1 x pipeline 1 x context 1 = 2 ranks, but 4 were started"), std::string::npos)
       << other;
 }
 

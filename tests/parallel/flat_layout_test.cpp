@@ -27,6 +27,40 @@ TEST(FlatLayout, ParametersStartAtAlignedOffsets) {
   EXPECT_EQ(layout.used_size(), 8 * kUnit);
 }
 
+// Three matrices of 300 elements, each in two units of its own.
+FlatLayout stack_example() {
+  return FlatLayout({{"norm", {5}}, {"experts", {3, 30, 10}, true}, {"after", {4}}});
+}
+
+TEST(FlatLayout, MatricesOfAStackStartAtAlignedOffsets) {
+  const FlatLayout layout = stack_example();
+  EXPECT_EQ(layout.parameter("after").begin, 7 * kUnit);
+  const at::Tensor flat = at::arange(layout.padded_size(1), at::kFloat);
+  const at::Tensor view = layout.view(flat, layout.parameter("experts"));
+  EXPECT_EQ(view.sizes().vec(), (std::vector<int64_t>{3, 30, 10}));
+  EXPECT_EQ(view[2][0][0].item<float>(), 5 * kUnit);
+  EXPECT_EQ(view[1][29][9].item<float>(), 3 * kUnit + 299);
+}
+
+TEST(FlatLayout, PiecesOfAStackAreItsMatricesWhereverSlicesBegin) {
+  const FlatLayout layout = stack_example();
+  for (const int num_shards : {1, 2, 3, 4, 8}) {
+    int64_t next = 0;
+    for (int s = 0; s < num_shards; ++s) {
+      const ElementRange shard = layout.shard(num_shards, s);
+      for (const ParameterPiece& piece : layout.pieces(shard)) {
+        if (piece.parameter_idx != 1) continue;
+        EXPECT_EQ(piece.parameter_begin, next);
+        const int64_t matrix = piece.parameter_begin / 300;
+        EXPECT_LE(piece.parameter_end, (matrix + 1) * 300);
+        EXPECT_EQ(shard.begin + piece.slice_begin, (1 + 2 * matrix) * kUnit + piece.parameter_begin % 300);
+        next = piece.parameter_end;
+      }
+    }
+    EXPECT_EQ(next, 900) << num_shards;
+  }
+}
+
 TEST(FlatLayout, ShardsAreEqualAlignedAndCoverEverything) {
   const FlatLayout layout = example();
   for (const int num_shards : {1, 2, 3, 4, 7, 8, 64}) {

@@ -38,6 +38,15 @@ TEST(Mesh, ExpertsAreFoldedIntoDataAndContext) {
   EXPECT_EQ(mesh.group(Axis::kExpertReplica, 2), (std::vector<int>{0, 2}));
 }
 
+TEST(Mesh, TokenAxesJoinReplicasAndTensorRanks) {
+  const Mesh mesh({.pipeline = 2, .data = 4, .expert = 2, .tensor = 2}, 16);
+  EXPECT_EQ(mesh.group(Axis::kToken, 3), (std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ(mesh.group(Axis::kExpert, 3), (std::vector<int>{1, 3}));
+  EXPECT_EQ(mesh.group(Axis::kExpertReplica, 3), (std::vector<int>{3, 7}));
+  EXPECT_EQ(mesh.group(Axis::kExpertToken, 3), (std::vector<int>{2, 3, 6, 7}));
+  EXPECT_EQ(mesh.group(Axis::kExpertToken, 8), (std::vector<int>{8, 9, 12, 13}));
+}
+
 TEST(Mesh, AutoDataTakesWhatIsLeft) {
   const Mesh mesh({.pipeline = 2, .data = 0, .tensor = 4}, 64);
   EXPECT_EQ(mesh.degree(Axis::kData), 8);

@@ -112,14 +112,14 @@ std::map<std::string, at::Tensor> gradients_by_name(Harness& made) {
   const auto shards = made.store->gradient_shards();
   for (size_t i = 0; i < shards.size(); ++i) {
     const auto& slice = made.store->slices()[i];
-    for (size_t p = 0; p < slice.parameters->size(); ++p) {
-      const model::Parameter& parameter = *slice.parameters->at(p);
-      const int64_t begin = slice.layout->parameters()[p].begin;
-      for (const model::HfPart& part : parameter.parts) {
-        int64_t count = 1;
-        for (int64_t size : part.shape) count *= size;
-        named[part.name] = shards[i].narrow(0, begin + part.begin, count);
-      }
+    for (const auto& piece : slice.layout->pieces(slice.shard)) {
+      const model::Parameter& parameter = *slice.parameters->at(piece.parameter_idx);
+      model::for_each_part(parameter, piece.parameter_begin, piece.parameter_end,
+                           [&](const model::HfPart& part, int64_t begin, int64_t end, int64_t position) {
+                             EXPECT_EQ(end - begin, part.num_elements()) << part.name;
+                             named[part.name] =
+                                 shards[i].narrow(0, piece.slice_begin + position, end - begin);
+                           });
     }
   }
   return named;

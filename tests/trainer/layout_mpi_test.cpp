@@ -92,8 +92,9 @@ std::string whole_state_digest(Harness& made, parallel::Communicator& data) {
       whole = at::empty({data.size() * state.values.size(0)}, at::kFloat);
       data.all_gather(whole, state.values).wait();
     }
-    for (const auto& parameter : slice.layout->parameters()) {
-      const at::Tensor values = whole.narrow(0, parameter.begin, parameter.num_elements);
+    for (const auto& piece : slice.layout->pieces({0, slice.layout->used_size()})) {
+      const at::Tensor values =
+          whole.narrow(0, piece.slice_begin, piece.parameter_end - piece.parameter_begin);
       digest.update(
           {static_cast<const std::byte*>(values.const_data_ptr()), static_cast<size_t>(values.nbytes())});
     }

@@ -7,11 +7,27 @@
 
 namespace athanor::tests {
 
-Harness::Harness(const model::ModelSpec& spec, const HarnessOptions& options, parallel::Communicator& data,
+HarnessAxes HarnessAxes::replicated(parallel::Communicator& data) {
+  return {.model = {},
+          .replicas = {.dense = data, .dense_cut = data, .expert = data, .expert_cut = data},
+          .step = {.data = data, .token = data}};
+}
+
+HarnessAxes HarnessAxes::of(parallel::MeshCommunicators& axes) {
+  using parallel::Axis;
+  return {.model = {.tensor = &axes[Axis::kTensor], .expert = &axes[Axis::kExpert]},
+          .replicas = {.dense = axes[Axis::kToken],
+                       .dense_cut = axes[Axis::kReplica],
+                       .expert = axes[Axis::kExpertToken],
+                       .expert_cut = axes[Axis::kExpertReplica]},
+          .step = {.data = axes[Axis::kReplica], .token = axes[Axis::kToken]}};
+}
+
+Harness::Harness(const model::ModelSpec& spec, const HarnessOptions& options, const HarnessAxes& axes,
                  const trainer::ParameterStore::Reader& reader)
-    : model(model::build_model(spec, options.balance)) {
+    : model(model::build_model(spec, {.balance = options.balance, .axes = axes.model})) {
   store = std::make_unique<trainer::ParameterStore>(
-      model, data, data,
+      model, axes.replicas,
       trainer::ParameterStoreOptions{.zero_stage = options.zero_stage,
                                      .compute_dtype = options.compute_dtype});
   store->load(reader);
@@ -27,7 +43,7 @@ Harness::Harness(const model::ModelSpec& spec, const HarnessOptions& options, pa
   schedule = std::make_unique<optim::Schedule>(options.schedule);
   executor = std::make_unique<trainer::Executor>(model, *store,
                                                  trainer::Executor::Options{.recompute = options.recompute});
-  step = std::make_unique<trainer::TrainStep>(model, *store, *executor, *optimizer, *schedule, data,
+  step = std::make_unique<trainer::TrainStep>(model, *store, *executor, *optimizer, *schedule, axes.step,
                                               trainer::TrainStepOptions{.grad_clip = options.grad_clip});
 }
 

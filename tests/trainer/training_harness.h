@@ -12,6 +12,7 @@
 #include "optim/adamw_optimizer.h"
 #include "optim/schedule.h"
 #include "parallel/communicator.h"
+#include "parallel/mesh_communicators.h"
 #include "trainer/executor.h"
 #include "trainer/parameter_store.h"
 #include "trainer/train_step.h"
@@ -30,11 +31,26 @@ struct HarnessOptions {
   model::BalanceOptions balance = {};
 };
 
+/// Who shares what with this rank.
+struct HarnessAxes {
+  model::Axes model;
+  trainer::ReplicaAxes replicas;
+  trainer::StepAxes step;
+
+  /// Every rank of `data` holds the whole model.
+  static HarnessAxes replicated(parallel::Communicator& data);
+  /// As in a run.
+  static HarnessAxes of(parallel::MeshCommunicators& axes);
+};
+
 class Harness {
  public:
-  /// `data` is the axis over which the model is replicated. `reader` fills the weights.
-  Harness(const model::ModelSpec& spec, const HarnessOptions& options, parallel::Communicator& data,
+  /// `reader` fills the weights.
+  Harness(const model::ModelSpec& spec, const HarnessOptions& options, const HarnessAxes& axes,
           const trainer::ParameterStore::Reader& reader);
+  Harness(const model::ModelSpec& spec, const HarnessOptions& options, parallel::Communicator& data,
+          const trainer::ParameterStore::Reader& reader)
+      : Harness(spec, options, HarnessAxes::replicated(data), reader) {}
 
   model::Model model;
   std::unique_ptr<trainer::ParameterStore> store;

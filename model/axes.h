@@ -1,0 +1,16 @@
+// Over which ranks the work of one block is spread.
+#pragma once
+
+#include "parallel/communicator.h"
+
+namespace athanor::model {
+
+/// What a block knows of parallelism: the ranks it shares a micro batch with, and the ranks among which the
+/// experts of a layer are divided. An axis of one rank is an object like any other
+/// (parallel::SelfCommunicator).
+struct Axes {
+  parallel::Communicator* tensor = nullptr;
+  parallel::Communicator* expert = nullptr;
+};
+
+}  // namespace athanor::model
