@@ -10,14 +10,15 @@
 
 #include "core/error.h"
 #include "kernels/checks.h"
+#include "kernels/cuda/linear_cross_entropy.h"
 #include "kernels/ops.h"
 
 namespace athanor::kernels {
 namespace {
 
-void check_inputs(const Checker& check, const at::Tensor& loss_T, const at::Tensor& x_TD,
+/// True on a CUDA device.
+bool check_inputs(const Checker& check, const at::Tensor& loss_T, const at::Tensor& x_TD,
                   const at::Tensor& w_VD, const at::Tensor& labels_T) {
-  check.on_cpu({&loss_T, &x_TD, &w_VD, &labels_T});
   check.dim("x", x_TD, 2);
   check.compute_dtype("x", x_TD);
   check.contiguous("x", x_TD);
@@ -25,6 +26,7 @@ void check_inputs(const Checker& check, const at::Tensor& loss_T, const at::Tens
   check.tensor("w", w_VD, x_TD.scalar_type(), {w_VD.size(0), x_TD.size(1)});
   check.tensor("labels", labels_T, at::kLong, {x_TD.size(0)});
   check.tensor("loss", loss_T, at::kFloat, {x_TD.size(0)});
+  return check.on_cuda({&loss_T, &x_TD, &w_VD, &labels_T});
 }
 
 /// Positions whose label is not ignored. Labels come from files: a bad one is the user's data, not a bug.
@@ -55,13 +57,16 @@ void scatter(const at::Tensor& out, const at::Tensor& values, const at::Tensor& 
 void linear_cross_entropy(const at::Tensor& loss_T, const at::Tensor& lse_T, const at::Tensor& x_TD,
                           const at::Tensor& w_VD, const at::Tensor& labels_T) {
   const Checker check("linear_cross_entropy");
-  check_inputs(check, loss_T, x_TD, w_VD, labels_T);
+  const bool on_cuda = check_inputs(check, loss_T, x_TD, w_VD, labels_T);
+  if (lse_T.defined()) {
+    check.on_cuda({&loss_T, &lse_T});
+    check.tensor("lse", lse_T, at::kFloat, {x_TD.size(0)});
+  }
+  if (on_cuda) return cuda::linear_cross_entropy(loss_T, lse_T, x_TD, w_VD, labels_T);
   const std::vector<int64_t> kept = kept_tokens(labels_T, w_VD.size(0));
   if (lse_T.defined()) {
     // Every token's log-sum-exp is wanted; the loss of an ignored one is taken against any label, then
     // cleared.
-    check.on_cpu({&loss_T, &lse_T});
-    check.tensor("lse", lse_T, at::kFloat, {x_TD.size(0)});
     cpu::linear_cross_entropy(loss_T, lse_T, x_TD, w_VD, labels_T.clamp_min(0));
     loss_T.masked_fill_(labels_T == kIgnoredLabel, 0.0);
     return;
@@ -77,11 +82,14 @@ void linear_cross_entropy_with_gradient(const at::Tensor& loss_T, const at::Tens
                                         const at::Tensor& w_VD, const at::Tensor& labels_T,
                                         const at::Tensor& token_weight_T, bool accumulate_dw) {
   const Checker check("linear_cross_entropy_with_gradient");
-  check_inputs(check, loss_T, x_TD, w_VD, labels_T);
-  check.on_cpu({&loss_T, &dx_TD, &dw_VD, &token_weight_T});
+  const bool on_cuda = check_inputs(check, loss_T, x_TD, w_VD, labels_T);
+  check.on_cuda({&loss_T, &dx_TD, &dw_VD, &token_weight_T});
   check.tensor("dx", dx_TD, x_TD.scalar_type(), {x_TD.size(0), x_TD.size(1)});
   if (dw_VD.defined()) check.tensor("dw", dw_VD, at::kFloat, {w_VD.size(0), w_VD.size(1)});
   check.tensor("token_weight", token_weight_T, at::kFloat, {x_TD.size(0)});
+  if (on_cuda)
+    return cuda::linear_cross_entropy_with_gradient(
+        {loss_T, dx_TD, dw_VD, x_TD, w_VD, labels_T, token_weight_T, accumulate_dw});
   const std::vector<int64_t> kept = kept_tokens(labels_T, w_VD.size(0));
   if (static_cast<int64_t>(kept.size()) == x_TD.size(0))
     return cpu::linear_cross_entropy_with_gradient(

@@ -11,6 +11,12 @@
 //    threads. Products sum K in ascending order in one chain of fused multiply-adds per output element (on
 //    machines with AMX: in one fixed order of the tile product), K is never split across threads. Weight
 //    gradients sum tokens in ascending order.
+//  * On CUDA devices the same call with the same inputs gives the same bits, sums over tokens have one fixed
+//    order, and an operation whose arithmetic is our own (norm, rotary, routing, permuting, combining,
+//    embedding, flat buffers) is batch-invariant too. Products and the bf16 attention are those of cuBLAS and
+//    of LibTorch's flash attention: which kernel runs, and so the last bits of a row, depends on the shape.
+//  * On CUDA devices operations are asynchronous on the current stream, except for permutation_by_expert,
+//    which brings the offsets to the host.
 //  * No operation here communicates. None is differentiable: model/functions.h wraps them for autograd.
 //
 // Shape suffixes: T tokens of a micro batch (all its documents, flattened), D hidden, N/K output/input
@@ -31,7 +37,8 @@ namespace athanor::kernels {
 // ------------------------------------------------------------------------------------------------
 
 /// A right-hand operand laid out for the micro-kernels, so that many products can share one packing.
-/// Immutable; copies share storage. `num_columns` is N of the product, `depth` is K.
+/// Immutable; copies share storage. `num_columns` is N of the product, `depth` is K. On a CUDA device it is a
+/// view of the matrix itself.
 class PackedMatrix {
  public:
   int64_t num_columns() const { return num_columns_; }
@@ -186,7 +193,9 @@ void combine_backward(const at::Tensor& dy_PD, const at::Tensor& dweights_TA, co
 // ---- embedding and loss
 // --------------------------------------------------------------------------------------
 
-/// y [T, D] = w[ids]; ids [T] int64, each in [0, V): checked, DataError names the first bad one.
+/// y [T, D] = w[ids]; ids [T] int64, each in [0, V): checked, DataError names the first bad one. On a CUDA
+/// device, where looking would make the host wait, a bad id makes its row NaN: whoever moves ids there checks
+/// them first.
 void embedding(const at::Tensor& y_TD, const at::Tensor& ids_T, const at::Tensor& w_VD);
 /// dw [V, D] fp32 += rows of dy, tokens ascending.
 void embedding_backward(const at::Tensor& dw_VD, const at::Tensor& dy_TD, const at::Tensor& ids_T);
@@ -195,7 +204,7 @@ constexpr int64_t kIgnoredLabel = -100;
 
 /// Loss of the projection to the vocabulary without ever holding all logits. labels [T] int64 or
 /// kIgnoredLabel. loss [T] fp32 = -log softmax(x·wᵀ)[label] (0 where ignored); lse [T] fp32 (may be
-/// undefined: not wanted).
+/// undefined: not wanted). A label outside [0, V) is a DataError; on a CUDA device, a loss of NaN.
 void linear_cross_entropy(const at::Tensor& loss_T, const at::Tensor& lse_T, const at::Tensor& x_TD,
                           const at::Tensor& w_VD, const at::Tensor& labels_T);
 /// The same and its gradients in one pass: each token's loss is weighted by token_weight [T] fp32 (what the
@@ -243,8 +252,8 @@ void adamw(const at::Tensor& master, const at::Tensor& exp_avg, const at::Tensor
 
 /// Which product kernel serves `dtype` here: "avx2", "avx512", "amx-brgemm", ... for logs, `doctor` and
 /// benchmarks.
-std::string product_kernel_name(at::ScalarType dtype);
+std::string product_kernel_name(at::ScalarType dtype, at::Device device = at::kCPU);
 /// Measured peak of `matmul` on large square matrices with the current threads, in FLOP/s (about 0.3 s).
-double measure_peak_flops(at::ScalarType dtype);
+double measure_peak_flops(at::ScalarType dtype, at::Device device = at::kCPU);
 
 }  // namespace athanor::kernels
