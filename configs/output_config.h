@@ -23,7 +23,8 @@ struct ProcessConfig {
     visit("seed", section.seed,
           {.meaning = "start of all random numbers: new weights, order of the data", .minimum = 0});
     visit("device", section.device,
-          {.meaning = "where tensors live", .choices = {"cpu"}, .unavailable = {"cuda"}});
+          {.meaning = "where tensors live: host memory, or one NVIDIA GPU for each rank of a machine",
+           .choices = {"cpu", "cuda"}});
     visit("threads", section.threads,
           {.meaning = "compute threads of one rank (0: the machine's cores shared by its ranks)",
            .unit = "threads",

@@ -34,6 +34,7 @@ namespace athanor::trainer {
 struct ParameterStoreOptions {
   int zero_stage = 1;
   at::ScalarType compute_dtype = at::kBFloat16;
+  at::Device device = at::kCPU;  ///< where weights, masters and gradients live
 };
 
 /// The ranks that hold a parameter alike and compute parts of its gradient, by kind of parameter. A cut

@@ -11,6 +11,7 @@
 #include "data/shards/shard_reader.h"
 #include "data/tokenizer/tokenizer.h"
 #include "inference/model_files.h"
+#include "kernels/cuda_plugin.h"
 #include "model/initialise.h"
 
 namespace athanor::trainer {
@@ -54,6 +55,12 @@ ShardFacts first_shard(const RunConfig& config) {
   data::FilePool pool(core::posix_file_system());
   const auto shards = data::ShardReader::open_all(pool, std::span(paths.data(), 1));
   return {static_cast<int64_t>(shards.front().vocabulary_size()), shards.front().tokenizer_digest()};
+}
+
+// Ranks of one machine take its GPUs in turn. Comes first: LibTorch looks for CUDA once.
+at::Device open_device(const RunConfig& config, const parallel::Session& session) {
+  if (config.run.device == "cpu") return at::kCPU;
+  return kernels::open_cuda_device(session.local_rank() % std::max<int64_t>(1, kernels::num_cuda_devices()));
 }
 
 model::BalanceOptions balance_options(const configs::ModelConfig& config, const model::ModelSpec& spec) {
@@ -117,6 +124,8 @@ void load_weights(const RunConfig& config, inference::WeightSource* source, RunP
   });
   if (source)
     for (model::Buffer* buffer : model::all_buffers(*parts.model)) source->read(*buffer);
+  for (model::Buffer* buffer : model::all_buffers(*parts.model))
+    buffer->value = buffer->value.to(parts.device);
 }
 
 // The tokenizer that goes with the run: it must be the one that made the shards; its end tokens become the
@@ -165,6 +174,7 @@ int64_t total_steps(const configs::TrainingConfig& training, int64_t sequence_le
 
 RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& session) {
   RunParts parts;
+  parts.device = open_device(config, session);
   parts.mesh = std::make_unique<parallel::Mesh>(mesh_degrees(config.parallel), session.size());
   parts.axes = std::make_unique<parallel::MeshCommunicators>(session, *parts.mesh);
 
@@ -184,9 +194,9 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
                   .dense_cut = parts.axis(Axis::kReplica),
                   .expert = parts.axis(Axis::kExpertToken),
                   .expert_cut = parts.axis(Axis::kExpertReplica)},
-      ParameterStoreOptions{
-          .zero_stage = static_cast<int>(config.parallel.zero),
-          .compute_dtype = config.training.precision == "fp32" ? at::kFloat : at::kBFloat16});
+      ParameterStoreOptions{.zero_stage = static_cast<int>(config.parallel.zero),
+                            .compute_dtype = config.training.precision == "fp32" ? at::kFloat : at::kBFloat16,
+                            .device = parts.device});
   load_weights(config, from ? from->weights.get() : nullptr, parts);
   parts.optimizer = build_optimizer(config.optimizer, *parts.store);
 
@@ -209,7 +219,8 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
     parts.validator = std::make_unique<Validator>(
         *parts.model, *parts.executor, parts.data_axis(), parts.validation_data,
         ValidatorOptions{.micro_batch_size = static_cast<uint64_t>(config.training.micro_batch_size),
-                         .max_sequences = sequences});
+                         .max_sequences = sequences,
+                         .device = parts.device});
   }
   parts.identity = {.model_config = model::spec_to_hf_config(spec, "float32"),
                     .data_fingerprint = parts.train_data->fingerprint(),

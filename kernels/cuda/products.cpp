@@ -64,8 +64,10 @@ bool fits_at_once(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
     return reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 16 == 0;
   };
   constexpr int64_t kMultiple = 8;
+  const bool is_plain = b.stride(2) == 1 && b.stride(1) == b.size(2);
+  const bool is_transposed = b.stride(1) == 1 && b.stride(2) == b.size(1);
   return is_bf16(out) && is_bf16(a) && is_bf16(b) && a.is_contiguous() && aligned(a) && aligned(b) &&
-         (b.is_contiguous() || b.transpose(1, 2).is_contiguous()) && a.size(1) % kMultiple == 0 &&
+         (is_plain || is_transposed) && b.stride(0) % kMultiple == 0 && a.size(1) % kMultiple == 0 &&
          b.size(2) % kMultiple == 0;
 }
 

@@ -40,6 +40,11 @@ const Case kCases[] = {
     {{0, 33, 64}, 2, 1, 320, 16, 5},                // a head that is too large for it
 };
 
+/// With one key to look at there is nothing to choose: gradients of queries and keys cancel to nothing.
+bool has_choice(const Case& c) {
+  return c.window != 1 && static_cast<size_t>(c.documents.back()) >= c.documents.size();
+}
+
 // Flash attention rounds the probabilities to bf16 before the product with the values.
 double tolerance(at::ScalarType dtype) {
   return dtype == at::kBFloat16 ? 8e-3 : 1e-5;
@@ -81,14 +86,15 @@ TEST(CudaAttention, ForwardAndBackward) {
                 return {o, lse};
               },
               {expected.o_THW.detach(), expected.lse_TH.detach()});
-      compare(c.name("attention_backward"), dtype, 2 * tolerance(dtype),
-              [&]() -> Tensors {
-                const at::Tensor dq = poisoned(gq.sizes(), dtype), dk = poisoned(gk.sizes(), dtype),
-                                 dv = poisoned(gv.sizes(), dtype);
-                attention_backward(dq, dk, dv, gdo, o, lse, gq, gk, gv, c.documents, options_of(c));
-                return {dq, dk, dv};
-              },
-              {q.grad(), k.grad(), v.grad()});
+      compare(
+          c.name("attention_backward"), dtype, 2 * tolerance(dtype),
+          [&]() -> Tensors {
+            const at::Tensor dq = poisoned(gq.sizes(), dtype), dk = poisoned(gk.sizes(), dtype),
+                             dv = poisoned(gv.sizes(), dtype);
+            attention_backward(dq, dk, dv, gdo, o, lse, gq, gk, gv, c.documents, options_of(c));
+            return {dq, dk, dv};
+          },
+          {q.grad(), k.grad(), v.grad()}, has_choice(c) ? 1e-7 : 0.3);
     }
 }
 

@@ -59,12 +59,12 @@ bool is_whole(const at::Tensor& tensor) {
   return !tensor.is_floating_point();
 }
 
-Row measured(const at::Tensor& out, const at::Tensor& expected) {
+Row measured(const at::Tensor& out, const at::Tensor& expected, double typical) {
   Row row{};
   const at::Tensor difference = out.to(at::kDouble) - expected.to(at::kDouble);
-  const double norm = expected.to(at::kDouble).norm().item<double>();
-  row.relative_error =
-      difference.numel() == 0 ? 0.0 : difference.norm().item<double>() / (norm > 0 ? norm : 1.0);
+  const double norm = std::max(expected.to(at::kDouble).norm().item<double>(),
+                               typical * std::sqrt(static_cast<double>(expected.numel())));
+  row.relative_error = difference.numel() == 0 ? 0.0 : difference.norm().item<double>() / norm;
   row.largest_error = difference.numel() == 0 ? 0.0 : difference.abs().max().item<double>();
   return row;
 }
@@ -93,13 +93,13 @@ at::Tensor poisoned(at::IntArrayRef sizes, at::ScalarType dtype) {
 }
 
 void compare(const std::string& what, at::ScalarType dtype, double tolerance,
-             const std::function<Tensors()>& run, const Tensors& expected) {
+             const std::function<Tensors()>& run, const Tensors& expected, double typical) {
   SCOPED_TRACE(what);
   const Tensors first = on_host(run()), second = on_host(run());
   ASSERT_EQ(first.size(), expected.size());
   for (size_t i = 0; i < first.size(); ++i) {
     ASSERT_EQ(first[i].sizes(), expected[i].sizes()) << "output " << i;
-    Row row = measured(first[i], expected[i]);
+    Row row = measured(first[i], expected[i], typical);
     row.what = what;
     row.dtype = c10::toString(dtype);
     row.output = i;

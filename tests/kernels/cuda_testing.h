@@ -31,8 +31,9 @@ inline double gpu_tolerance(at::ScalarType dtype) {
 constexpr double kExact = 0.0;
 
 /// `run` computes on the GPU and gives its outputs in the order of `expected`. |out - expected| / |expected|
-/// (Euclidean, in fp64) may be at most `tolerance`; whole numbers must be equal.
+/// (Euclidean, in fp64) may be at most `tolerance`; whole numbers must be equal. `typical` is the least size
+/// of an element that the error is measured by, for results that cancel to nothing.
 void compare(const std::string& what, at::ScalarType dtype, double tolerance,
-             const std::function<Tensors()>& run, const Tensors& expected);
+             const std::function<Tensors()>& run, const Tensors& expected, double typical = 1e-7);
 
 }  // namespace athanor::kernels::testing

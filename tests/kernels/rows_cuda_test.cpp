@@ -23,7 +23,7 @@ using testing::whole_numbers;
 struct Size {
   int64_t tokens, columns;
 };
-constexpr Size kSizes[] = {{1, 1}, {0, 64}, {3, 7}, {65, 264}, {200, 2048}, {130, 5000}};
+constexpr Size kSizes[] = {{1, 3}, {0, 64}, {3, 7}, {65, 264}, {200, 2048}, {130, 5000}};
 
 TEST(CudaRows, RmsNorm) {
   constexpr double kEps = 1e-6;
