@@ -50,13 +50,13 @@ class EmbeddingBlock : public Block {
 // One decoder layer, used by the trunk and inside a prediction module.
 class DecoderLayer {
  public:
-  DecoderLayer(const ModelSpec& spec, const BalanceOptions& balance, int64_t layer_idx, int64_t moe_idx)
+  DecoderLayer(const ModelSpec& spec, const MoeOptions& moe, int64_t layer_idx, int64_t moe_idx)
       : prefix_(fmt::format("model.layers.{}", layer_idx)),
         eps_(spec.rms_norm_eps),
         input_norm_(norm_parameter(prefix_ + ".input_layernorm.weight", spec.hidden_size)),
         attention_(make_attention(spec, prefix_, layer_idx)),
         mlp_norm_(norm_parameter(prefix_ + ".post_attention_layernorm.weight", spec.hidden_size)),
-        mlp_(spec.is_moe_layer(layer_idx) ? make_moe_mlp(spec, balance, prefix_, moe_idx)
+        mlp_(spec.is_moe_layer(layer_idx) ? make_moe_mlp(spec, moe, prefix_, moe_idx)
                                           : make_dense_mlp(spec, prefix_, spec.intermediate_size)) {}
 
   BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) {
@@ -86,8 +86,8 @@ class DecoderLayer {
 
 class LayerBlock : public Block {
  public:
-  LayerBlock(const ModelSpec& spec, const BalanceOptions& balance, int64_t layer_idx, int64_t moe_idx)
-      : layer_(spec, balance, layer_idx, moe_idx) {}
+  LayerBlock(const ModelSpec& spec, const MoeOptions& moe, int64_t layer_idx, int64_t moe_idx)
+      : layer_(spec, moe, layer_idx, moe_idx) {}
   BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) override {
     return layer_.forward(hidden_TD, pass);
   }
@@ -160,12 +160,12 @@ at::Tensor shifted(const at::Tensor& values_T, const std::vector<int64_t>& docum
 // the embedding of the token k further on, the hidden state of depth k.
 class PredictionLayerBlock : public Block {
  public:
-  PredictionLayerBlock(const ModelSpec& spec, const BalanceOptions& balance, int64_t depth, int64_t moe_idx,
+  PredictionLayerBlock(const ModelSpec& spec, const MoeOptions& moe, int64_t depth, int64_t moe_idx,
                        Parameter* table)
       : depth_(depth),
         eps_(spec.rms_norm_eps),
         table_(table),
-        layer_(spec, balance, spec.num_hidden_layers + depth - 1, moe_idx),
+        layer_(spec, moe, spec.num_hidden_layers + depth - 1, moe_idx),
         token_norm_(norm_parameter(layer_.prefix() + ".enorm.weight", spec.hidden_size)),
         hidden_norm_(norm_parameter(layer_.prefix() + ".hnorm.weight", spec.hidden_size)),
         projection_(Parameter::whole(layer_.prefix() + ".eh_proj.weight",
@@ -224,23 +224,32 @@ class PredictionHeadBlock : public Block {
   Parameter* matrix_;
 };
 
+void check_expert_degree(const ModelSpec& spec, const parallel::Communicator& expert) {
+  if (spec.n_routed_experts % expert.size() != 0 || (spec.n_routed_experts == 0 && expert.size() > 1))
+    throw core::ConfigError(
+        "parallel.expert {} does not divide the {} routed experts of a layer (model.n_routed_experts); every "
+        "rank of the expert axis holds equally many",
+        expert.size(), spec.n_routed_experts);
+}
+
 }  // namespace
 
 Model build_model(const ModelSpec& spec, const ModelOptions& options) {
   if (const auto found = problems(spec); !found.empty())
     throw core::ConfigError("the model cannot be built: {}", fmt::join(found, "; "));
   Model model;
-  const BalanceOptions& balance = options.balance;
   model.spec = spec;
-  model.balance = balance;
+  model.balance = options.balance;
   model.alone = std::make_unique<parallel::SelfCommunicator>("alone");
   model.axes = {options.axes.tensor ? options.axes.tensor : model.alone.get(),
                 options.axes.expert ? options.axes.expert : model.alone.get()};
+  check_expert_degree(spec, *model.axes.expert);
+  const MoeOptions moe{options.balance, options.experts, model.axes};
   auto embedding_block = std::make_unique<EmbeddingBlock>(spec);
   model.embedding_table = embedding_block->table();
   model.blocks.push_back(std::move(embedding_block));
   for (int64_t i = 0; i < spec.num_hidden_layers; ++i) {
-    model.blocks.push_back(std::make_unique<LayerBlock>(spec, balance, i, model.num_moe_layers));
+    model.blocks.push_back(std::make_unique<LayerBlock>(spec, moe, i, model.num_moe_layers));
     model.num_moe_layers += spec.is_moe_layer(i);
   }
   auto head = std::make_unique<HeadBlock>(spec, spec.tie_word_embeddings ? model.embedding_table : nullptr);
@@ -249,7 +258,7 @@ Model build_model(const ModelSpec& spec, const ModelOptions& options) {
   model.num_decoding_blocks = model.blocks.size();
   model.num_cached_layers = spec.num_hidden_layers;
   for (int64_t depth = 1; depth <= spec.num_nextn_predict_layers; ++depth) {
-    model.blocks.push_back(std::make_unique<PredictionLayerBlock>(spec, balance, depth, model.num_moe_layers,
+    model.blocks.push_back(std::make_unique<PredictionLayerBlock>(spec, moe, depth, model.num_moe_layers,
                                                                   model.embedding_table));
     model.blocks.push_back(std::make_unique<PredictionHeadBlock>(spec, depth, model.vocabulary_matrix));
     model.num_moe_layers += spec.is_moe_layer(spec.num_hidden_layers + depth - 1);

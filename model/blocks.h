@@ -43,6 +43,7 @@ class Block {
 /// What of a run shapes the blocks beside the model itself.
 struct ModelOptions {
   BalanceOptions balance;
+  ExpertOptions experts;
   Axes axes;  ///< null: this rank alone; the communicators outlive the model
 };
 

@@ -12,6 +12,7 @@
 #include "kernels/ops.h"
 #include "model/batch.h"
 #include "model/parameter.h"
+#include "model/row_groups.h"
 
 namespace athanor::model {
 
@@ -38,8 +39,9 @@ Routing route(const at::Tensor& logits_TE, const at::Tensor& bias_E, const kerne
 
 /// Rows of x sorted by expert.
 at::Tensor permute(const at::Tensor& x_TD, const kernels::Permutation& permutation);
-/// Row r of expert e times weight[e] ([E, N, K], so x [P, K] -> [P, N]).
-at::Tensor grouped_linear(const at::Tensor& x_PK, Parameter& weight, const kernels::Permutation& permutation);
+/// Every row of group g times weight[g] ([G, N, K], so x [P, K] -> [P, N]). The weight gradient of a micro
+/// batch is computed once.
+at::Tensor grouped_linear(const at::Tensor& x_PK, Parameter& weight, const RowGroups& groups);
 /// Weighted sum of each token's rows.
 at::Tensor combine(const at::Tensor& y_PD, const at::Tensor& weights_TA,
                    const kernels::Permutation& permutation);

@@ -28,22 +28,23 @@ class DenseMlp : public Mlp {
   Parameter gate_up_, down_;
 };
 
-// Parameters of all routed experts: [E, 2F, D] gate over up, and [E, D, F] down.
-std::pair<Parameter, Parameter> expert_parameters(const ModelSpec& spec, const std::string& base) {
-  const int64_t experts = spec.n_routed_experts, width = spec.moe_intermediate_size,
-                hidden = spec.hidden_size;
+// Parameters of the routed experts of this rank: [G, 2F, D] gate over up, and [G, D, F] down.
+std::pair<Parameter, Parameter> expert_parameters(const ModelSpec& spec, const std::string& base,
+                                                  const parallel::Communicator& ranks) {
+  const int64_t num_here = spec.n_routed_experts / ranks.size(), first = ranks.rank() * num_here;
+  const int64_t width = spec.moe_intermediate_size, hidden = spec.hidden_size;
   Parameter gate_up, down;
   gate_up.name = base + "experts.gate_up_proj.weight";
-  gate_up.shape = {experts, 2 * width, hidden};
+  gate_up.shape = {num_here, 2 * width, hidden};
   down.name = base + "experts.down_proj.weight";
-  down.shape = {experts, hidden, width};
+  down.shape = {num_here, hidden, width};
   gate_up.is_expert = down.is_expert = true;
   const int64_t matrix = width * hidden;
-  for (int64_t e = 0; e < experts; ++e) {
-    const std::string expert = base + "experts." + std::to_string(e) + ".";
-    gate_up.parts.push_back({expert + "gate_proj.weight", 2 * e * matrix, {width, hidden}});
-    gate_up.parts.push_back({expert + "up_proj.weight", (2 * e + 1) * matrix, {width, hidden}});
-    down.parts.push_back({expert + "down_proj.weight", e * matrix, {hidden, width}});
+  for (int64_t g = 0; g < num_here; ++g) {
+    const std::string expert = base + "experts." + std::to_string(first + g) + ".";
+    gate_up.parts.push_back({expert + "gate_proj.weight", 2 * g * matrix, {width, hidden}});
+    gate_up.parts.push_back({expert + "up_proj.weight", (2 * g + 1) * matrix, {width, hidden}});
+    down.parts.push_back({expert + "down_proj.weight", g * matrix, {hidden, width}});
   }
   return {std::move(gate_up), std::move(down)};
 }
@@ -58,10 +59,10 @@ kernels::RouterOptions router_options(const ModelSpec& spec) {
           .routed_scaling_factor = spec.routed_scaling_factor};
 }
 
-std::vector<int64_t> tokens_per_expert(const kernels::Permutation& permutation) {
-  std::vector<int64_t> counts;
-  for (size_t e = 0; e + 1 < permutation.offsets.size(); ++e)
-    counts.push_back(permutation.offsets[e + 1] - permutation.offsets[e]);
+std::vector<int64_t> count_choices(const at::Tensor& expert_ids_TA, int64_t num_experts) {
+  std::vector<int64_t> counts(static_cast<size_t>(num_experts));
+  const int32_t* ids = expert_ids_TA.const_data_ptr<int32_t>();
+  for (int64_t i = 0; i < expert_ids_TA.numel(); ++i) ++counts[static_cast<size_t>(ids[i])];
   return counts;
 }
 
@@ -88,13 +89,13 @@ at::Tensor balance_loss_of_runs(const Routing& routing, int64_t run_length, bool
 
 class MoeMlp : public Mlp {
  public:
-  MoeMlp(const ModelSpec& spec, const BalanceOptions& balance, const std::string& base, int64_t moe_idx)
-      : options_(router_options(spec)),
-        balance_(balance),
+  MoeMlp(const ModelSpec& spec, const MoeOptions& options, const std::string& base, int64_t moe_idx)
+      : router_options_(router_options(spec)),
+        options_(options),
         moe_idx_(moe_idx),
         num_experts_(spec.n_routed_experts),
         router_(Parameter::whole(base + "gate.weight", {spec.n_routed_experts, spec.hidden_size})) {
-    std::tie(gate_up_, down_) = expert_parameters(spec, base);
+    std::tie(gate_up_, down_) = expert_parameters(spec, base, *options.axes.expert);
     if (spec.n_shared_experts)
       shared_.emplace(base + "shared_experts.", spec.n_shared_experts * spec.moe_intermediate_size,
                       spec.hidden_size);
@@ -103,15 +104,11 @@ class MoeMlp : public Mlp {
   }
 
   at::Tensor forward(const at::Tensor& x_TD, PassContext& pass, at::Tensor& balance_loss) override {
-    const Routing routing = route(router_logits(x_TD, router_), bias_.value, options_);
-    const kernels::Permutation permutation =
-        kernels::permutation_by_expert(routing.expert_ids_TA, num_experts_);
-    if (pass.keeps_statistics) pass.expert_tokens.at(moe_idx_) = tokens_per_expert(permutation);
+    const Routing routing = route(router_logits(x_TD, router_), bias_.value, router_options_);
+    if (pass.keeps_statistics)
+      pass.expert_tokens.at(moe_idx_) = count_choices(routing.expert_ids_TA, num_experts_);
     if (pass.is_training) balance_loss = weighted_balance_loss(routing, pass);
-
-    const at::Tensor gate_up = grouped_linear(permute(x_TD, permutation), gate_up_, permutation);
-    const at::Tensor routed =
-        combine(grouped_linear(swiglu(gate_up), down_, permutation), routing.weights_TA, permutation);
+    const at::Tensor routed = pass_experts(x_TD, routing, pass);
     return shared_ ? routed + shared_->apply(x_TD) : routed;
   }
 
@@ -128,29 +125,49 @@ class MoeMlp : public Mlp {
   }
 
  private:
+  at::Tensor pass_experts(const at::Tensor& x_TD, const Routing& routing, PassContext& pass) {
+    const kernels::Permutation permutation =
+        kernels::permutation_by_expert(kept_choices(routing, pass), num_experts_);
+    const auto rows = std::make_shared<const Dispatch>(permutation.offsets, x_TD.device(),
+                                                       *options_.axes.expert, options_.experts.payload);
+    const at::Tensor x_RD = send_to_experts(permute(x_TD, permutation), rows);
+    const at::Tensor h_RF = swiglu(grouped_linear(x_RD, gate_up_, rows->groups()));
+    const at::Tensor y_RD = grouped_linear(h_RF, down_, rows->groups());
+    return combine(send_home(y_RD, rows), routing.weights_TA, permutation);
+  }
+
+  // The experts of every token, -1 where an expert has no place left for it.
+  at::Tensor kept_choices(const Routing& routing, PassContext& pass) {
+    if (!pass.is_training || options_.experts.capacity.factor == 0) return routing.expert_ids_TA;
+    const CapacityResult kept = limit_to_capacity(routing.expert_ids_TA, routing.weights_TA.detach(),
+                                                  num_experts_, options_.experts.capacity);
+    if (pass.keeps_statistics) pass.num_dropped += kept.num_dropped;
+    return kept.expert_ids_TA;
+  }
+
   // Scaled so that the sum over all micro batches of a step is the weighted mean over its sequences, or micro
   // batches.
   at::Tensor weighted_balance_loss(const Routing& routing, PassContext& pass) {
-    const bool sigmoid = options_.score == kernels::RouterScore::kSigmoid;
+    const bool sigmoid = router_options_.score == kernels::RouterScore::kSigmoid;
     const int64_t num_tokens = routing.scores_TE.size(0);
     at::Tensor loss;
-    if (balance_.sequence_loss_weight > 0) {
+    if (options_.balance.sequence_loss_weight > 0) {
       const int64_t run = pass.batch.sequence_length;
-      const double weight =
-          balance_.sequence_loss_weight * pass.micro_batch_share / static_cast<double>(num_tokens / run);
+      const double weight = options_.balance.sequence_loss_weight * pass.micro_batch_share /
+                            static_cast<double>(num_tokens / run);
       loss = balance_loss_of_runs(routing, run, sigmoid) * weight;
     }
-    if (balance_.batch_loss_weight > 0) {
+    if (options_.balance.batch_loss_weight > 0) {
       const at::Tensor batch_loss = balance_loss_of_runs(routing, num_tokens, sigmoid) *
-                                    (balance_.batch_loss_weight * pass.micro_batch_share);
+                                    (options_.balance.batch_loss_weight * pass.micro_batch_share);
       loss = loss.defined() ? loss + batch_loss : batch_loss;
     }
     if (loss.defined() && pass.keeps_statistics) pass.balance_loss += loss.item<double>();
     return loss;
   }
 
-  kernels::RouterOptions options_;
-  BalanceOptions balance_;
+  kernels::RouterOptions router_options_;
+  MoeOptions options_;
   int64_t moe_idx_, num_experts_;
   Parameter router_, gate_up_, down_;
   std::optional<DenseMlp> shared_;
@@ -163,9 +180,9 @@ std::unique_ptr<Mlp> make_dense_mlp(const ModelSpec& spec, const std::string& pr
   return std::make_unique<DenseMlp>(prefix + ".mlp.", width, spec.hidden_size);
 }
 
-std::unique_ptr<Mlp> make_moe_mlp(const ModelSpec& spec, const BalanceOptions& balance,
-                                  const std::string& prefix, int64_t moe_idx) {
-  return std::make_unique<MoeMlp>(spec, balance, prefix + ".mlp.", moe_idx);
+std::unique_ptr<Mlp> make_moe_mlp(const ModelSpec& spec, const MoeOptions& options, const std::string& prefix,
+                                  int64_t moe_idx) {
+  return std::make_unique<MoeMlp>(spec, options, prefix + ".mlp.", moe_idx);
 }
 
 }  // namespace athanor::model

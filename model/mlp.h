@@ -7,7 +7,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "model/axes.h"
 #include "model/batch.h"
+#include "model/capacity.h"
+#include "model/dispatch.h"
 #include "model/parameter.h"
 #include "model/spec.h"
 
@@ -18,6 +21,18 @@ struct BalanceOptions {
   double bias_update_rate = 0;  ///< DeepSeek-V3's auxiliary-loss-free rule, applied by the trainer; 0: off
   double sequence_loss_weight = 0;  ///< DeepSeek-V3 equations 17-20, per sequence; 0: off
   double batch_loss_weight = 0;     ///< Switch Transformer's loss per layer over the micro batch; 0: off
+};
+
+/// How a run computes routed experts.
+struct ExpertOptions {
+  CapacityOptions capacity;             ///< of training passes; validation and generation drop nothing
+  Payload payload = Payload::kCompute;  ///< of the rows between the ranks that share the experts out
+};
+
+struct MoeOptions {
+  BalanceOptions balance;
+  ExpertOptions experts;
+  Axes axes;  ///< never null
 };
 
 class Mlp {
@@ -32,7 +47,7 @@ class Mlp {
 
 /// `moe_idx`: the layer's place among the MoE layers (statistics); ignored for a dense layer.
 std::unique_ptr<Mlp> make_dense_mlp(const ModelSpec& spec, const std::string& prefix, int64_t width);
-std::unique_ptr<Mlp> make_moe_mlp(const ModelSpec& spec, const BalanceOptions& balance,
-                                  const std::string& prefix, int64_t moe_idx);
+std::unique_ptr<Mlp> make_moe_mlp(const ModelSpec& spec, const MoeOptions& options, const std::string& prefix,
+                                  int64_t moe_idx);
 
 }  // namespace athanor::model
