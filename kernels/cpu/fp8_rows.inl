@@ -21,13 +21,14 @@ float largest_magnitude(const T* x, int64_t count) {
 
 template <typename T>
 void raise_magnitudes(float* largest, const T* x, int64_t count) {
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const int64_t left = count - i;
-    const Magnitudes before = larger(no_magnitude(), load_upto(largest + i, left));
-    float raised[kLanes];
-    store(raised, larger(before, load_upto(x + i, left)));
-    memcpy(largest + i, raised, sizeof(float) * static_cast<size_t>(left < kLanes ? left : kLanes));
-  }
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    store(largest + i, larger(larger(no_magnitude(), load(largest + i)), load(x + i)));
+  if (i == count) return;
+  float raised[kLanes];
+  const int64_t left = count - i;
+  store(raised, larger(larger(no_magnitude(), load_first(largest + i, left)), load_first(x + i, left)));
+  memcpy(largest + i, raised, sizeof(float) * static_cast<size_t>(left));
 }
 
 // One scale for all elements, or one for each.
