@@ -1,7 +1,7 @@
 #include "kernels/fp8.h"
 
 #include <bit>
-#include <numeric>
+#include <limits>
 
 #include "core/error.h"
 #include "core/parallel_for.h"
@@ -9,6 +9,7 @@
 #include "kernels/cpu/fp8_rows.h"
 #include "kernels/cpu/pieces.h"
 #include "kernels/cpu/tensor_data.h"
+#include "kernels/ops.h"
 
 namespace athanor::kernels {
 namespace {
@@ -154,10 +155,12 @@ struct BlockShape {
         num_rows(sizes[sizes.size() - 2]),
         num_columns(sizes[sizes.size() - 1]) {}
   int64_t tiles_across() const { return fp8_tiles(num_columns); }
-  /// Where the scale of this row's first block lies; rows count through all matrices.
-  int64_t first_scale(int64_t row) const {
-    const int64_t matrix = row / num_rows, within = row % num_rows;
-    return (matrix * fp8_tiles(num_rows) + within / kFp8Tile) * tiles_across();
+  /// Which row of blocks a row lies in; both count through all matrices.
+  int64_t band(int64_t row) const { return row / num_rows * fp8_tiles(num_rows) + row % num_rows / kFp8Tile; }
+  ElementRange rows_of_band(int64_t band) const {
+    const int64_t first_row = band / fp8_tiles(num_rows) * num_rows,
+                  within = band % fp8_tiles(num_rows) * kFp8Tile;
+    return {first_row + within, first_row + std::min(within + kFp8Tile, num_rows)};
   }
   std::vector<int64_t> scale_sizes(size_t num_dims) const {
     std::vector<int64_t> sizes{fp8_tiles(num_rows), tiles_across()};
@@ -177,7 +180,7 @@ void for_stretches_of_rows(const BlockShape& shape, int64_t begin, int64_t end, 
   for (int64_t i = row_begin; i < row_end;) {
     const int64_t tile = (i - row * shape.num_columns) / kFp8Tile;
     const int64_t stop = std::min(row_end, row * shape.num_columns + (tile + 1) * kFp8Tile);
-    body(i - begin, stop - i, shape.first_scale(row) + tile);
+    body(i - begin, stop - i, shape.band(row) * shape.tiles_across() + tile);
     i = stop;
   }
 }
@@ -187,13 +190,12 @@ void for_stretches_of_rows(const BlockShape& shape, int64_t begin, int64_t end, 
 template <typename Body>
 void for_each_block_stretch(const BlockShape& shape, int64_t begin, int64_t end, Body body) {
   if (begin >= end) return;
-  const int64_t tiles_down = fp8_tiles(shape.num_rows), columns = shape.num_columns;
-  core::parallel_for(shape.num_matrices * tiles_down, [&](int64_t piece) {
-    const int64_t matrix_row = piece / tiles_down * shape.num_rows, tile = piece % tiles_down;
-    const int64_t first = std::max(matrix_row + tile * kFp8Tile, begin / columns);
-    const int64_t last = std::min(
-        {matrix_row + (tile + 1) * kFp8Tile, matrix_row + shape.num_rows, (end + columns - 1) / columns});
-    for (int64_t row = first; row < last; ++row) for_stretches_of_rows(shape, begin, end, row, body);
+  const int64_t columns = shape.num_columns, row_begin = begin / columns, row_end = (end - 1) / columns + 1;
+  const int64_t first_band = shape.band(row_begin), last_band = shape.band(row_end - 1);
+  core::parallel_for(last_band - first_band + 1, [&](int64_t piece) {
+    const ElementRange rows = shape.rows_of_band(first_band + piece);
+    for (int64_t row = std::max(rows.begin, row_begin); row < std::min(rows.end, row_end); ++row)
+      for_stretches_of_rows(shape, begin, end, row, body);
   });
 }
 
@@ -277,16 +279,16 @@ void check_source(const Checker& check, const at::Tensor& x, Fp8Tiles tiles) {
   check.on_cpu({&x});
 }
 
-void check_slice(const Checker& check, const at::Tensor& slice, int64_t begin, at::IntArrayRef weight_shape) {
-  ATHANOR_CHECK(weight_shape.size() == 2 || weight_shape.size() == 3,
-                "{}: the weight has {} dimensions, expected 2 or 3", check.operation(), weight_shape.size());
-  check.dim("slice", slice, 1);
-  check.compute_dtype("slice", slice);
-  check.contiguous("slice", slice);
+void check_slice(const Checker& check, const char* name, const at::Tensor& slice, const WeightSlice& place) {
+  const size_t num_dims = place.weight_shape.size();
+  ATHANOR_CHECK(num_dims == 2 || num_dims == 3, "{}: the weight has {} dimensions, expected 2 or 3",
+                check.operation(), num_dims);
+  check.dim(name, slice, 1);
+  check.contiguous(name, slice);
   check.on_cpu({&slice});
-  const int64_t num_elements = at::multiply_integers(weight_shape), end = begin + slice.size(0);
-  ATHANOR_CHECK(begin >= 0 && end <= num_elements, "{}: the slice is [{}, {}) of a weight with {} elements",
-                check.operation(), begin, end, num_elements);
+  const int64_t num_elements = c10::multiply_integers(place.weight_shape), end = place.begin + slice.size(0);
+  ATHANOR_CHECK(place.begin >= 0 && end <= num_elements, "{}: {} is [{}, {}) of a weight with {} elements",
+                check.operation(), name, place.begin, end, num_elements);
 }
 
 void check_block_scales(const Checker& check, const char* name, const at::Tensor& scales,
@@ -371,14 +373,18 @@ void dequantise_rows(const at::Tensor& y_TD, const at::Tensor& codes_TD, const a
   dequantise(y_TD, {Fp8Tiles::kRow, Fp8Scale::kPowerOfTwo, codes_TD, scales_TC, {}, {}});
 }
 
-void raise_block_magnitudes(const at::Tensor& magnitudes, const at::Tensor& slice, int64_t begin,
-                            at::IntArrayRef weight_shape) {
+std::vector<int64_t> fp8_block_scale_shape(at::IntArrayRef weight_shape) {
+  return BlockShape(weight_shape).scale_sizes(weight_shape.size());
+}
+
+void raise_block_magnitudes(const at::Tensor& magnitudes, const at::Tensor& slice, const WeightSlice& place) {
   const Checker check("raise_block_magnitudes");
-  check_slice(check, slice, begin, weight_shape);
-  check_block_scales(check, "magnitudes", magnitudes, weight_shape);
+  check.compute_dtype("slice", slice);
+  check_slice(check, "slice", slice, place);
+  check_block_scales(check, "magnitudes", magnitudes, place.weight_shape);
   cpu::with_compute_type(slice, [&](auto type) {
     raise_magnitudes(cpu::mutable_data<float>(magnitudes), cpu::data<decltype(type)>(slice),
-                     BlockShape(weight_shape), begin, begin + slice.size(0));
+                     BlockShape(place.weight_shape), place.begin, place.begin + slice.size(0));
   });
 }
 
@@ -396,17 +402,51 @@ void fp8_scales(const at::Tensor& scales, const at::Tensor& magnitudes, const Fp
   std::transform(from, from + scales.numel(), to, [&](float x) { return scale_of(x, options); });
 }
 
-void encode_block_slice(const at::Tensor& codes, const at::Tensor& slice, int64_t begin,
-                        const at::Tensor& scales, at::IntArrayRef weight_shape) {
-  const Checker check("encode_block_slice");
-  check_slice(check, slice, begin, weight_shape);
-  check_block_scales(check, "scales", scales, weight_shape);
-  check.tensor("codes", codes, at::kFloat8_e4m3fn, {slice.size(0)});
-  check.on_cpu({&codes, &scales});
+namespace {
+
+/// Codes or exact values of a slice, whichever `to` has.
+void write_slice(const Checker& check, const Fp8Matrix& to, const at::Tensor& slice,
+                 const WeightSlice& place) {
+  check.compute_dtype("slice", slice);
+  check_slice(check, "slice", slice, place);
+  check_block_scales(check, "scales", to.scales, place.weight_shape);
   cpu::with_compute_type(slice, [&](auto type) {
-    write_blocks({Fp8Tiles::kBlock, Fp8Scale::kPowerOfTwo, codes, scales, {}, {}},
-                 cpu::data<decltype(type)>(slice), BlockShape(weight_shape), begin, begin + slice.size(0));
+    write_blocks(to, cpu::data<decltype(type)>(slice), BlockShape(place.weight_shape), place.begin,
+                 place.begin + slice.size(0));
   });
+}
+
+}  // namespace
+
+void encode_block_slice(const at::Tensor& codes, const at::Tensor& slice, const at::Tensor& scales,
+                        const WeightSlice& place) {
+  const Checker check("encode_block_slice");
+  check.tensor("codes", codes, at::kFloat8_e4m3fn, {slice.size(0)});
+  write_slice(check, {Fp8Tiles::kBlock, Fp8Scale::kPowerOfTwo, codes, scales, {}, {}}, slice, place);
+}
+
+void round_block_slice(const at::Tensor& exact, const at::Tensor& slice, const at::Tensor& scales,
+                       const WeightSlice& place, Fp8Scale scale) {
+  const Checker check("round_block_slice");
+  check.tensor("exact", exact, at::kBFloat16, {slice.size(0)});
+  write_slice(check, {Fp8Tiles::kBlock, scale, {}, scales, exact, {}}, slice, place);
+}
+
+void decode_block_slice(const at::Tensor& exact, const at::Tensor& codes, const at::Tensor& scales,
+                        const WeightSlice& place, Fp8Scale scale) {
+  const Checker check("decode_block_slice");
+  check.dtype("codes", codes, at::kFloat8_e4m3fn);
+  check_slice(check, "codes", codes, place);
+  check_block_scales(check, "scales", scales, place.weight_shape);
+  check.tensor("exact", exact, at::kBFloat16, {codes.size(0)});
+  const auto& table = cpu::fp8_table<Bf16>();
+  Bf16* to = cpu::mutable_data<Bf16>(exact);
+  for_each_block_stretch(BlockShape(place.weight_shape), place.begin, place.begin + codes.size(0),
+                         [&, from = codes_of(codes), factors = cpu::data<float>(scales)](
+                             int64_t at, int64_t count, int64_t block) {
+                           const float factor = scale == Fp8Scale::kPowerOfTwo ? factors[block] : 1.0f;
+                           table.decode(to + at, from + at, factor, count);
+                         });
 }
 
 }  // namespace athanor::kernels

@@ -84,18 +84,31 @@ void dequantise_rows(const at::Tensor& y_TD, const at::Tensor& codes_TD, const a
 
 // ---- weights in pieces
 // ----------------------------------------------------------------------------------------
-// A rank that holds elements [begin, begin + slice.size(0)) of a flattened weight ([N, K] or [E, N, K]) takes
-// part in quantising it: largest magnitudes of its elements, the maximum over ranks, scales, its codes. The
-// result equals quantise(weight, kBlock).
+// A rank that holds some elements of a weight ([N, K] or [E, N, K]), flattened, takes part in quantising it:
+// largest magnitudes of its elements, the maximum over ranks, scales, its part of the codes. The result
+// equals quantise(weight, kBlock).
 
-/// magnitudes [(E,) fp8_tiles(N), fp8_tiles(K)] fp32 = max(magnitudes, those of the slice); NaN stays.
-void raise_block_magnitudes(const at::Tensor& magnitudes, const at::Tensor& slice, int64_t begin,
-                            at::IntArrayRef weight_shape);
+/// Elements [begin, begin + slice.size(0)) of the flattened weight lie in a slice (1-D, contiguous).
+struct WeightSlice {
+  at::IntArrayRef weight_shape;
+  int64_t begin = 0;
+};
+/// [(E,) fp8_tiles(N), fp8_tiles(K)]
+std::vector<int64_t> fp8_block_scale_shape(at::IntArrayRef weight_shape);
+
+/// magnitudes (fp32, shaped like the scales) = max(magnitudes, those of the slice); NaN stays.
+void raise_block_magnitudes(const at::Tensor& magnitudes, const at::Tensor& slice, const WeightSlice& place);
 /// scales = what magnitudes give; they may be one tensor.
 void fp8_scales(const at::Tensor& scales, const at::Tensor& magnitudes, const Fp8Options& options);
 /// codes (e4m3, as long as slice): the slice's part of the quantised weight.
-void encode_block_slice(const at::Tensor& codes, const at::Tensor& slice, int64_t begin,
-                        const at::Tensor& scales, at::IntArrayRef weight_shape);
+void encode_block_slice(const at::Tensor& codes, const at::Tensor& slice, const at::Tensor& scales,
+                        const WeightSlice& place);
+/// exact (bf16, as long as slice; may be it): the slice's part of Fp8Matrix::exact.
+void round_block_slice(const at::Tensor& exact, const at::Tensor& slice, const at::Tensor& scales,
+                       const WeightSlice& place, Fp8Scale scale);
+/// The same from codes.
+void decode_block_slice(const at::Tensor& exact, const at::Tensor& codes, const at::Tensor& scales,
+                        const WeightSlice& place, Fp8Scale scale);
 
 // ---- products
 // --------------------------------------------------------------------------------------------------

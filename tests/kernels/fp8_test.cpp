@@ -147,26 +147,37 @@ TEST(Fp8, RowsThatTravel) {
 }
 
 TEST(Fp8, SlicesOfAWeightMakeTheWholeWeight) {
-  for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{200, 300}, {3, 140, 50}}) {
-    const at::Tensor w = normal("w", sizes).to(at::kBFloat16);
-    const Fp8Matrix expected = quantise(w, Fp8Tiles::kBlock);
-    for_thread_counts([&] {
-      const at::Tensor flat = w.view({-1}), scales = at::zeros_like(expected.scales);
-      std::vector<at::Tensor> codes;
-      const std::vector<int64_t> cuts = {0, 1, 140, 5000, 5000, 12345, w.numel()};
-      for (size_t i = 0; i + 1 < cuts.size(); ++i)
-        raise_block_magnitudes(scales, flat.narrow(0, cuts[i], cuts[i + 1] - cuts[i]), cuts[i], sizes);
-      fp8_scales(scales, scales, {});
-      EXPECT_TRUE(same_bits(scales, expected.scales));
-      for (size_t i = 0; i + 1 < cuts.size(); ++i) {
-        codes.push_back(at::empty({cuts[i + 1] - cuts[i]}, typed(at::kFloat8_e4m3fn)));
-        encode_block_slice(codes.back(), flat.narrow(0, cuts[i], cuts[i + 1] - cuts[i]), cuts[i], scales,
-                           sizes);
-        codes.back() = bytes(codes.back());
-      }
-      EXPECT_TRUE(same_bits(at::cat(codes).view(sizes), bytes(expected.codes)));
-    });
-  }
+  for (const Fp8Scale kind : kScaleKinds)
+    for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{200, 300}, {3, 140, 50}}) {
+      const at::Tensor w = normal("w", sizes, at::kBFloat16), flat = w.view({-1});
+      const Fp8Matrix expected = quantise(w, Fp8Tiles::kBlock, {.scale = kind}, Fp8Keep::kBoth);
+      for_thread_counts([&] {
+        const at::Tensor scales = at::zeros(fp8_block_scale_shape(sizes));
+        const at::Tensor codes = at::empty({w.numel()}, typed(at::kFloat8_e4m3fn));
+        const at::Tensor rounded = flat.clone(), decoded = at::empty_like(flat);
+        const auto for_slices = [&](auto body) {
+          const std::vector<int64_t> cuts = {0, 1, 140, 5000, 5000, 12345, w.numel()};
+          for (size_t i = 0; i + 1 < cuts.size(); ++i) {
+            const auto part = [&](const at::Tensor& whole) {
+              return whole.narrow(0, cuts[i], cuts[i + 1] - cuts[i]);
+            };
+            body(WeightSlice{sizes, cuts[i]}, part);
+          }
+        };
+        for_slices(
+            [&](const WeightSlice& place, auto part) { raise_block_magnitudes(scales, part(flat), place); });
+        fp8_scales(scales, scales, {.scale = kind});
+        EXPECT_TRUE(same_bits(scales, expected.scales));
+        for_slices([&](const WeightSlice& place, auto part) {
+          encode_block_slice(part(codes), part(flat), scales, place);
+          round_block_slice(part(rounded), part(rounded), scales, place, kind);
+          decode_block_slice(part(decoded), part(codes), scales, place, kind);
+        });
+        EXPECT_TRUE(same_bits(bytes(codes).view(sizes), bytes(expected.codes)));
+        EXPECT_TRUE(same_bits(rounded.view(sizes), expected.exact));
+        EXPECT_TRUE(same_bits(decoded.view(sizes), expected.exact));
+      });
+    }
 }
 
 // ---- products
@@ -305,9 +316,9 @@ TEST(Fp8, WrongArgumentsAreNamed) {
   EXPECT_THROW(quantise(x, Fp8Tiles::kToken, {}, Fp8Keep::kCodes, {0, 4}), core::InternalError);
   EXPECT_THROW(dequantise(at::zeros({3, 8}), quantise(x, Fp8Tiles::kRow, {}, Fp8Keep::kExact)),
                core::InternalError);
-  EXPECT_THROW(encode_block_slice(qw.codes.view({-1}), x.view({-1}), 9, qw.scales, {4, 8}),
+  EXPECT_THROW(encode_block_slice(qw.codes.view({-1}).narrow(0, 0, 24), x.view({-1}), qw.scales, {{4, 8}, 9}),
                core::InternalError);
-  EXPECT_THROW(raise_block_magnitudes(at::zeros({2, 1}), x.view({-1}), 0, {4, 8}), core::InternalError);
+  EXPECT_THROW(raise_block_magnitudes(at::zeros({2, 1}), x.view({-1}), {{4, 8}, 0}), core::InternalError);
 }
 
 // ---- the vector code, on every instruction set that runs here
