@@ -10,6 +10,14 @@ FILES = ["en/tinyshakespeare.txt", "en/gutenberg_moby_dick.txt", "en/gutenberg_p
 VOCABULARY = 4096
 VALIDATION_EVERY = 40  # one document in so many is held out
 
+# Verse and dialogue: lines of a play are short and end without a full stop, so FineWeb's rules for lines are off.
+CLEAN = """
+clean:
+  inputs: [{path: OUT/raw.jsonl}]
+  output: OUT/clean.jsonl
+  english_rules: {min_line_end_punctuation: null, max_short_lines: null, max_repeated_line_chars: null, max_newline_word_ratio: null}
+"""
+
 
 def text_of(record):
     return record["text"] if "text" in record else record["classical"] + "\n" + record["modern"]
@@ -39,7 +47,7 @@ def prepare(athanor, folder, out):
     with open(out / "raw.jsonl", "w") as raw:
         for name, text in documents(folder):
             raw.write(json.dumps({"text": text, "source": name}, ensure_ascii=False) + "\n")
-    (out / "clean.yaml").write_text(f"clean:\n  inputs: [{{path: {out}/raw.jsonl}}]\n  output: {out}/clean.jsonl\n")
+    (out / "clean.yaml").write_text(CLEAN.replace("OUT", str(out)))
     run("clean", out / "clean.yaml")
     kept = (out / "clean.jsonl").read_text().splitlines()
     held_out = lambda number: number % VALIDATION_EVERY == 0

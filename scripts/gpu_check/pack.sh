@@ -1,14 +1,18 @@
-# Sourced by scripts/gpu_check.sh: gathers what the machine with the GPU lacks into .gpu_check/pack.tar.gz.
+# shellcheck shell=bash disable=SC2154
+# Sourced by scripts/gpu_check.sh: gathers what the machine with the GPU lacks into .gpu_check/pack.tar.xz.
 # Left out is what that machine has: glibc and the compiler's run-time libraries, the driver, LibTorch and CUDA
 # (they come with its torch package).
 
+readonly prepared=.cache/pretraining
 readonly max_pack_mib=45
-readonly not_carried='^(ld-linux-x86-64|linux-vdso|libc|libm|libdl|libpthread|librt|libresolv|libutil|libgcc_s|libstdc\+\+|libgomp|libtorch|libtorch_.*|libc10|libc10_.*|libcu.*|libnv.*|libnccl)\.so'
+readonly not_carried='^(ld-linux-x86-64|linux-vdso|libc|libm|libdl|libpthread|librt|libresolv|libutil|libgcc_s|libstdc\+\+|libgomp|libtorch|libtorch_.*|libc10|libc10_.*|libcu(da|dart|pti|file|rand|blas.*|dnn.*|fft.*|solver.*|sparse.*)|libnv.*|libnccl)\.so'
 
 needed_libraries() {  # FILE...: every shared library that these need, at any depth, and that is carried
   ldd "$@" 2>/dev/null | awk '$2 == "=>" && $3 ~ /^\// {print $1, $3}' | sort -u |
     awk -v skip="$not_carried" '$1 !~ skip {print $2}'
 }
+export -f needed_libraries
+export not_carried
 
 pack_programs() {  # BUILD TO
   local build=$1 to=$2 program
@@ -38,10 +42,9 @@ pack_openmpi() {  # TO
 pack_libraries() {  # TO
   local to=$1
   mkdir -p "$to/libraries"
-  needed_libraries "$to"/bin/* "$to"/lib/*.so "$to"/openmpi/bin/* $(find "$to/openmpi" -name 'mca_*.so') | sort -u |
-    while read -r library; do cp -Lu "$library" "$to/libraries/"; done
-  strip --strip-unneeded "$to"/libraries/* 2>/dev/null || true
-}
+  find "$to"/bin "$to"/lib "$to"/openmpi -type f \( -perm -u+x -o -name '*.so' \) -print0 | xargs -0 bash -c 'needed_libraries "$@"' _ |
+    sort -u | while read -r library; do cp -Lu "$library" "$to/libraries/"; done
+  }
 
 pack_texts() {  # TO
   local texts=${PRETRAIN_DATA:-../shared/data} to=$1/pretrain
@@ -49,11 +52,11 @@ pack_texts() {  # TO
     echo "gpu_check: note: no texts in $texts: the parts pretrain and train_cuda will be missing"
     return
   fi
-  # Prepared once: delete .gpu_check/pretrain after a change of the tokenizer or of the cleaning.
-  [[ -f $pack_dir/pretrain/counting.json ]] ||
-    python3 bench/pretrain/run.py prepare "$2/bin/athanor" "$texts" "$pack_dir/pretrain"
+  # Prepared once: delete .cache/pretraining after a change of the tokenizer or of the cleaning.
+  [[ -f $prepared/counting.json ]] ||
+    python3 bench/pretrain/run.py prepare "$2/bin/athanor" "$texts" "$prepared"
   mkdir -p "$to"
-  cp "$pack_dir"/pretrain/{tokenizer.json,train-00000.h5,validation-00000.h5,counting.json,sample.jsonl} "$to/"
+  cp "$prepared"/{tokenizer.json,train-00000.h5,validation-00000.h5,counting.json,sample.jsonl} "$to/"
 }
 
 pack_all() {  # BUILD
@@ -65,10 +68,11 @@ pack_all() {  # BUILD
   pack_openmpi "$staging"
   pack_libraries "$staging"
   pack_texts "$staging" "$build"
-  tar -C "$staging" -cf - . | gzip -6 >"$pack_dir/pack.tar.gz"
-  size=$(($(stat -c %s "$pack_dir/pack.tar.gz") / 1048576))
+  git describe --always --dirty >"$staging/commit"
+  tar -C "$staging" -cf - . | xz -3 -T2 >"$pack_dir/pack.tar.xz"
+  size=$(($(stat -c %s "$pack_dir/pack.tar.xz") / 1048576))
   du -sk "$staging"/* | sort -rn | awk '{printf "  %6.1f MiB  %s\n", $1 / 1024, $2}'
   rm -rf "$staging"
-  echo "gpu_check: $pack_dir/pack.tar.gz, $size MiB"
+  echo "gpu_check: $pack_dir/pack.tar.xz, $size MiB"
   ((size < max_pack_mib)) || { echo "gpu_check: error: more than $max_pack_mib MiB" >&2; exit 73; }
 }

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154,SC2034
 # Sourced by scripts/gpu_check.sh: what each part runs. `program` and `check` are explained in run.sh.
 
 readonly all_parts=(kernels golden nccl train_cuda bench w1 pretrain)

@@ -1,8 +1,10 @@
+# shellcheck shell=bash disable=SC2154,SC2016
 # Sourced by scripts/gpu_check.sh: finds programs and LibTorch, runs checks under time limits, keeps the verdicts.
 
 readonly python=${ATHANOR_PYTHON:-python3}
-readonly out=$(realpath -m "${OUT:-gpu_check_results}")
-readonly work=$(mktemp -d "${TMPDIR:-/tmp}/athanor-gpu-check.XXXXXX")
+out=$(realpath -m "${OUT:-gpu_check_results}")
+work=$(mktemp -d "${TMPDIR:-/tmp}/athanor-gpu-check.XXXXXX")
+readonly out work
 trap 'rm -rf "$work"' EXIT
 library_path=
 prefix=  # where bin/, lib/ and, in a pack, openmpi/, libraries/ and pretrain/ lie
@@ -10,15 +12,16 @@ prefix=  # where bin/, lib/ and, in a pack, openmpi/, libraries/ and pretrain/ l
 say() { echo "$*" | tee -a "$out/log.txt"; }
 
 find_programs() {
-  if [[ -f $pack_dir/pack.tar.gz ]]; then
+  if [[ -f $pack_dir/pack.tar.xz ]]; then
     prefix=$work/pack
     mkdir "$prefix"
-    tar -C "$prefix" -xzf "$pack_dir/pack.tar.gz"
+    "$python" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' "$pack_dir/pack.tar.xz" "$prefix" 2>/dev/null ||
+      tar -C "$prefix" -xJf "$pack_dir/pack.tar.xz"
     library_path=$prefix/libraries
   else
     prefix=$(realpath -m "${ATHANOR_BUILD:-build/release}")
-    [[ -x $prefix/bin/athanor ]] || { echo "gpu_check: error: neither $pack_dir/pack.tar.gz nor $prefix/bin/athanor" >&2; exit 66; }
-    [[ -d $pack_dir/pretrain ]] && ln -sfn "$PWD/$pack_dir/pretrain" "$work/pretrain"
+    [[ -x $prefix/bin/athanor ]] || { echo "gpu_check: error: neither $pack_dir/pack.tar.xz nor $prefix/bin/athanor" >&2; exit 66; }
+    [[ -d .cache/pretraining ]] && ln -sfn "$PWD/.cache/pretraining" "$work/pretrain"
   fi
   [[ -d $prefix/pretrain ]] && ln -sfn "$prefix/pretrain" "$work/pretrain"
   return 0
@@ -61,15 +64,15 @@ facts() {
   echo "system    $(. /etc/os-release && echo "$PRETTY_NAME"), kernel $(uname -r), $(ldd --version | head -1)"
   echo "processor $(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo), $(nproc) processors ($(lscpu | sed -n 's/^Thread(s) per core: *//p') per core), $(awk '/MemTotal/ {printf "%.0f GiB", $2 / 1048576}' /proc/meminfo)"
   echo "vector    $(grep -om1 '^flags.*' /proc/cpuinfo | tr ' ' '\n' | grep -E '^(avx2|avx512f|avx512_bf16|avx512_fp16|avx512_vnni|amx_.*)$' | tr '\n' ' ')"
-  nvidia-smi --query-gpu=name,memory.total,driver_version,clocks.max.sm,power.limit --format=csv,noheader 2>&1 | sed 's/^/gpu       /'
-  "$python" - <<'PYTHON' 2>&1 || echo "python    $python lacks torch"
+  echo "gpu       $(nvidia-smi --query-gpu=name,memory.total,driver_version,clocks.max.sm,power.limit --format=csv,noheader 2>/dev/null || echo none)"
+  "$python" - <<'PYTHON' 2>/dev/null || echo "python    $python lacks torch or transformers"
 import torch
 nccl = ".".join(map(str, torch.cuda.nccl.version())) if torch.cuda.is_available() else "no device"
 print(f"torch     {torch.__version__}, CUDA {torch.version.cuda}, NCCL {nccl}, in {torch.__path__[0]}")
 import transformers
 print(f"peers     transformers {transformers.__version__}")
 PYTHON
-  echo "programs  $prefix, commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
+  echo "programs  $prefix, commit $(cat "$prefix/commit" 2>/dev/null || git describe --always --dirty 2>/dev/null || echo unknown)"
 }
 
 # check PART/NAME SECONDS COMMAND...: runs it under a time limit; the whole output goes to log.txt, the verdict and, of
