@@ -258,8 +258,9 @@ void JobWatch::answer() {
     }
     if (desk_->answers.fetch_add(1) > 0) continue;
     const StallView view = local_view();
-    mail_->send_answer(from, *board_, view);
+    // First the records: with the last answer the job ends.
     write_flights(view, fmt::format("world rank {} on {} reports a failure", from, facts_.hosts[from]));
+    mail_->send_answer(from, *board_, view);
   }
 }
 

@@ -137,26 +137,29 @@ def sleeping():
           [records[r][-1]["state"] for r in range(4)] == ["waiting", "waiting", "done", "waiting"], records)
 
 
+# On a loaded machine not every rank has come to the call when the difference is reported.
+OTHERS = r"world ranks? [0-9, -]+ made "
+
+
 def other_shapes():
     expect_report("another shape in a gather", start_faulty("shape"), [
-        r"all_gather #10 on axis data",
-        r"first mismatching call: world ranks 0-1, 3 made all_gather #10 on axis data \(64 bytes\)",
-        r"world rank 2 made all_gather #10 on axis data \(68 bytes\)"])
+        r"all_gather #10 on axis data", r"first mismatching call: .*world rank 2 made all_gather #10 on axis data \(68 bytes\)",
+        OTHERS + r"all_gather #10 on axis data \(64 bytes\)"])
     expect_report("another shape in a reduction", start_faulty("reduce_shape"), [
-        r"world ranks 0-1, 3 made all_reduce #3 on axis expert \(16 bytes, sum\)",
-        r"world rank 2 made all_reduce #3 on axis expert \(24 bytes, sum\)"])
+        OTHERS + r"all_reduce #3 on axis expert \(16 bytes, sum\)", r"world rank 2 made all_reduce #3 on axis expert \(24 bytes, sum\)"])
     expect_report("another shape in a broadcast", start_faulty("broadcast_shape"), [
-        r"world rank 2 made broadcast #\d+ on axis world \(20 bytes from rank 0\)"])
+        r"world rank 2 made broadcast #\d+ on axis world \(20 bytes from rank 0\)",
+        OTHERS + r"broadcast #\d+ on axis world \(16 bytes from rank 0\)"])
 
 
 def skipped_collectives():
     expect_report("a skipped gather", start_faulty("skip"), [
-        r"first mismatching call: world ranks 0-1, 3 made all_to_all #12 on axis data|"
-        r"first mismatching call: world ranks 0-1, 3 made all_gather #10 .* block 1, forward",
-        r"world rank 2 made (all_gather #10 .* block 2, forward|all_to_all #11)"])
+        r"first call at different places: .*world rank 2 made all_gather #10 on axis data \(64 bytes\) in step 3, block 2, forward.*left out",
+        OTHERS + r"all_gather #10 on axis data \(64 bytes\) in step 3, block 1, forward",
+        r"first mismatching call: .*world rank 2 made all_to_all #11 on axis data"])
     expect_report("a skipped reduction", start_faulty("skip_reduce"), [
-        r"late: world rank 2|waiting: world ranks 0-1, 3 in all_reduce #3 on axis expert .*: for world rank 2",
-        r"world rank 2 in broadcast #\d+ on axis world"])
+        r"waiting: world ranks 0-1, 3 in all_reduce #3 on axis expert .*: for world rank 2",
+        r"waiting: world rank 2 in broadcast #\d+ on axis world"])
 
 
 def another_order_of_axes():

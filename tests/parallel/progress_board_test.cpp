@@ -1,9 +1,13 @@
 // What ranks publish, and what one rank says of a call that others have not made or made otherwise.
 #include "parallel/progress_board.h"
 
+#include <chrono>
+#include <thread>
+
 #include <gtest/gtest.h>
 
 #include "parallel/late_report.h"
+#include "parallel/wait_loop.h"
 #include "tests/parallel/fake_board.h"
 
 namespace athanor::parallel {
@@ -53,6 +57,15 @@ TEST(ProgressBoard, WithoutASlotProgressGoesNowhere) {
   Progress nowhere;
   nowhere.begin_step(1, Phase::kData);
   nowhere.enter(Phase::kForward, 2);
+}
+
+TEST(WaitLoop, ExpiresButNotBecauseThisProcessItselfDidNotRun) {
+  WaitLoop loop(0.05);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  EXPECT_TRUE(loop.pause());
+  while (loop.pause()) {
+  }
+  EXPECT_GT(loop.idle_seconds(), 0.05);
 }
 
 TEST(LateReport, NamesTheLateAndWhoIsOutOfSight) {
