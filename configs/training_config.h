@@ -186,6 +186,7 @@ struct ParallelConfig {
   int64_t pipeline = 1;
   int64_t context = 1;
   int64_t prefetch_blocks = 1;
+  double timeout = 600;
 
   static void describe(auto& section, auto& visit) {
     visit(
@@ -205,6 +206,12 @@ struct ParallelConfig {
     describe_degree(visit, "expert", section.expert, "expert-parallel degree: splits the experts of a layer");
     describe_degree(visit, "pipeline", section.pipeline, "pipeline-parallel degree: splits the layers");
     describe_degree(visit, "context", section.context, "context-parallel degree: splits each sequence");
+    visit("timeout", section.timeout,
+          {.meaning =
+               "a rank that others wait for longer than this is reported and the job ends (exit code 76)",
+           .unit = "seconds",
+           .minimum = 0,
+           .above_minimum = true});
     visit("prefetch_blocks", section.prefetch_blocks,
           {.meaning = "zero 3: blocks whose weights are gathered ahead of use",
            .unit = "blocks",

@@ -26,7 +26,10 @@ class MpiSession final : public Session {
   void set_timeout(double timeout_s) override;
   Communicator& world() override;
   std::unique_ptr<Communicator> split(const std::string& axis, const std::vector<int>& world_ranks) override;
+  Progress& progress() override;
+  void set_flight_directory(const std::string& directory) override;
   void finish() override;
+  [[noreturn]] void fail(const core::Error& error) override;
   [[noreturn]] void abort(int exit_code) override;
 
  private:

@@ -32,7 +32,14 @@ class SingleProcessSession final : public Session {
     return std::make_unique<SelfCommunicator>(axis);
   }
 
+  Progress& progress() override { return progress_; }
+  void set_flight_directory(const std::string&) override {}  // nobody can be late
   void finish() override {}
+
+  [[noreturn]] void fail(const core::Error& error) override {
+    core::log::error("{}", error.what());
+    abort(static_cast<int>(error.exit_code()));
+  }
 
   [[noreturn]] void abort(int exit_code) override {
     core::log::flush();
@@ -41,6 +48,7 @@ class SingleProcessSession final : public Session {
 
  private:
   SelfCommunicator world_{"world"};
+  Progress progress_;
   std::string host_ = host_name();
 };
 

@@ -37,6 +37,8 @@ bool Executor::runs_again(size_t block_idx) const {
 }
 
 void Executor::enter(size_t block_idx, bool forward) {
+  options_.progress.enter(forward ? parallel::Phase::kForward : parallel::Phase::kBackward,
+                          static_cast<int>(block_idx));
   for (size_t ahead = 1; ahead <= options_.prefetch_blocks; ++ahead) {
     if (forward && block_idx + ahead < model_.blocks.size()) parameters_.prefetch(block_idx + ahead);
     if (!forward && block_idx >= ahead) parameters_.prefetch(block_idx - ahead);
@@ -62,6 +64,7 @@ void Executor::forward_backward(PassContext& pass) {
   at::Tensor gradient;
   for (size_t i = model_.blocks.size(); i-- > 0;)
     gradient = backward_block(i, std::move(kept[i]), gradient, pass);
+  options_.progress.enter(parallel::Phase::kUpdate);
 }
 
 Executor::Kept Executor::forward_block(size_t block_idx, const at::Tensor& hidden, PassContext& pass,

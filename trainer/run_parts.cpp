@@ -197,7 +197,8 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
       *parts.model, *parts.store,
       Executor::Options{
           .recompute = config.training.recompute == "full" ? Recompute::kFull : Recompute::kNone,
-          .prefetch_blocks = static_cast<size_t>(config.parallel.prefetch_blocks)});
+          .prefetch_blocks = static_cast<size_t>(config.parallel.prefetch_blocks),
+          .progress = session.progress()});
   parts.step = std::make_unique<TrainStep>(
       *parts.model, *parts.store, *parts.executor, *parts.optimizer, *parts.schedule,
       StepAxes{.data = parts.data_axis(), .token = parts.axis(Axis::kToken)},

@@ -116,6 +116,7 @@ class Run {
 
   void take_step(data::BatchStream& stream) {
     const auto start = std::chrono::steady_clock::now();
+    session_.progress().begin_step(counters_.step + 1, parallel::Phase::kData);
     std::vector<model::MicroBatch> micro_batches;
     for (uint64_t i = 0; i < plan().micro_batches_per_step(); ++i) {
       const auto batch = stream.next();
@@ -173,6 +174,7 @@ class Run {
     if (!parts_.validator || !config_.training.validate_every ||
         counters_.step % config_.training.validate_every)
       return;
+    session_.progress().enter(parallel::Phase::kValidation);
     const double loss = parts_.validator->loss();
     const bool is_better = counters_.num_validations == 0 || loss < counters_.best_validation_loss;
     if (is_better) counters_.best_validation_loss = loss;
@@ -203,6 +205,7 @@ class Run {
   }
 
   void save() {
+    session_.progress().enter(parallel::Phase::kCheckpoint);
     const double time = unix_time(), stall = keeper_.save(counters_);
     observers_.on_checkpoint({.step = static_cast<uint64_t>(counters_.step),
                               .time = time,
