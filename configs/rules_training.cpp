@@ -140,9 +140,29 @@ void check_degrees(const ParallelConfig& parallel, std::optional<int64_t> world_
       parallel.expert, data, parallel.context, data * parallel.context);
 }
 
+void check_expert(const RunConfig& config, Rules& rules) {
+  const ParallelConfig& parallel = config.parallel;
+  const bool is_known = config.model.from.empty();  // else the model is checked when it is opened
+  const int64_t experts = config.model.n_routed_experts;
+  rules.require(
+      !is_known || experts > 0 || parallel.expert == 1, {"parallel.expert", "model.n_routed_experts"},
+      "{} ranks have no experts to share out: model.n_routed_experts is 0; set parallel.expert to 1",
+      parallel.expert);
+  rules.require(
+      !is_known || experts % parallel.expert == 0, {"parallel.expert", "model.n_routed_experts"},
+      "{} does not divide model.n_routed_experts {}; every rank of the expert axis holds equally many",
+      parallel.expert, experts);
+  rules.require(!is_known || experts > 0 || parallel.expert_payload == "auto",
+                {"parallel.expert_payload", "model.n_routed_experts"},
+                "{} has no effect on a network without routed experts; remove it", parallel.expert_payload);
+  rules.require(parallel.expert_payload != "fp32" || config.training.precision == "fp32",
+                {"parallel.expert_payload", "training.precision"},
+                "fp32 is wider than what is computed in training.precision {}; choose auto",
+                config.training.precision);
+}
+
 void check_parallel(const ParallelConfig& parallel, Rules& rules) {
   const std::pair<const char*, int64_t> degrees[] = {{"parallel.tensor", parallel.tensor},
-                                                     {"parallel.expert", parallel.expert},
                                                      {"parallel.pipeline", parallel.pipeline},
                                                      {"parallel.context", parallel.context}};
   for (const auto& [key, degree] : degrees) {
@@ -174,6 +194,7 @@ void check_training_rules(const RunConfig& config, std::optional<int64_t> world_
   check_schedule(config, rules);
   check_parallel(config.parallel, rules);
   check_degrees(config.parallel, world_size, rules);
+  check_expert(config, rules);
 }
 
 Violations broken_rules(const RunConfig& config, Purpose purpose, std::optional<int64_t> world_size) {

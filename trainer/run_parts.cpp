@@ -64,6 +64,17 @@ model::BalanceOptions balance_options(const configs::ModelConfig& config, const 
           .sequence_loss_weight = config.sequence_aux_loss_weight};
 }
 
+model::ExpertOptions expert_options(const RunConfig& config) {
+  const std::string& payload = config.parallel.expert_payload;
+  return {.capacity = {.factor = config.model.expert_capacity_factor,
+                       .policy = config.model.expert_capacity_policy == "score"
+                                     ? model::CapacityPolicy::kScore
+                                     : model::CapacityPolicy::kPosition},
+          .payload = payload == "fp32"   ? model::Payload::kFp32
+                     : payload == "bf16" ? model::Payload::kBf16
+                                         : model::Payload::kCompute};
+}
+
 optim::ScheduleOptions schedule_options(const RunConfig& config, int64_t num_steps) {
   optim::ScheduleOptions options{.learning_rate = config.optimizer.learning_rate,
                                  .total_steps = num_steps,
@@ -175,6 +186,7 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
   adopt_tokenizer(config, spec);
   parts.model = std::make_unique<model::Model>(model::build_model(
       spec, {.balance = balance_options(config.model, spec),
+             .experts = expert_options(config),
              .axes = {.tensor = &parts.axis(Axis::kTensor), .expert = &parts.axis(Axis::kExpert)}}));
   build_data(config, parts);
 

@@ -17,6 +17,7 @@
 #include "trainer/agreement.h"
 #include "trainer/batches.h"
 #include "trainer/checkpoint_keeper.h"
+#include "trainer/expert_reach.h"
 #include "trainer/run_parts.h"
 #include "trainer/step_totals.h"
 
@@ -112,6 +113,17 @@ class Run {
         counts.total, counts.active, session_.size(), config_.parallel.zero, config_.training.precision,
         kernels::product_kernel_name(config_.training.precision == "fp32" ? at::kFloat : at::kBFloat16),
         parts_.total_steps);
+    log_expert_reach();
+  }
+
+  void log_expert_reach() {
+    parallel::Communicator& expert = parts_.axis(parallel::Axis::kExpert);
+    const model::ModelSpec& spec = parts_.model->spec;
+    if (expert.size() == 1) return;
+    const ExpertReach reach = expert_reach(spec, hosts_of(expert, session_.host()));
+    if (session_.rank() == 0)
+      core::log::info("{} experts on {} ranks: {}", spec.n_routed_experts, expert.size(),
+                      describe(reach, spec));
   }
 
   void take_step(data::BatchStream& stream) {
@@ -151,6 +163,8 @@ class Run {
     record.mfu = record.tokens_per_second * flops_per_token_ / peak_flops_;
     if (!result.expert_tokens.empty())
       record.extra.emplace_back("expert_load_max_over_mean", expert_load_max_over_mean(result.expert_tokens));
+    if (config_.model.expert_capacity_factor > 0)
+      record.extra.emplace_back("dropped_tokens", result.dropped_share);
     for (size_t depth = 0; depth < result.mtp_losses.size(); ++depth)
       record.extra.emplace_back("mtp_loss_" + std::to_string(depth + 1), result.mtp_losses[depth]);
     if (result.balance_loss != 0) record.extra.emplace_back("balance_loss", result.balance_loss);
