@@ -155,6 +155,16 @@ void check_expert(const RunConfig& config, Rules& rules) {
   rules.require(!is_known || experts > 0 || parallel.expert_payload == "auto",
                 {"parallel.expert_payload", "model.n_routed_experts"},
                 "{} has no effect on a network without routed experts; remove it", parallel.expert_payload);
+  rules.require(!parallel.expert_tensor || (parallel.tensor > 1 && (!is_known || experts > 0)),
+                {"parallel.expert_tensor", "parallel.tensor", "model.n_routed_experts"},
+                "true has no effect with parallel.tensor {} and model.n_routed_experts {}; remove it",
+                parallel.tensor, experts);
+  rules.require(
+      !parallel.expert_tensor || !is_known || config.model.moe_intermediate_size % parallel.tensor == 0,
+      {"parallel.expert_tensor", "parallel.tensor", "model.moe_intermediate_size"},
+      "parallel.tensor {} does not divide model.moe_intermediate_size {}; set it to false or change one "
+      "of them",
+      parallel.tensor, config.model.moe_intermediate_size);
   rules.require(parallel.expert_payload != "fp32" || config.training.precision == "fp32",
                 {"parallel.expert_payload", "training.precision"},
                 "fp32 is wider than what is computed in training.precision {}; choose auto",

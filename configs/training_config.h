@@ -186,6 +186,7 @@ struct ParallelConfig {
   int64_t pipeline = 1;
   int64_t context = 1;
   int64_t prefetch_blocks = 1;
+  bool expert_tensor = false;
   std::string expert_payload = "auto";
   double timeout = 600;
 
@@ -218,12 +219,15 @@ struct ParallelConfig {
            .unit = "blocks",
            .minimum = 0,
            .maximum = 64});
+    visit(
+        "expert_tensor", section.expert_tensor,
+        {.meaning = "tensor parallelism cuts the width of every expert too; false: a tensor rank holds whole "
+                    "experts for its own tokens"});
     visit("expert_payload", section.expert_payload,
           {.meaning =
                "what rows are rounded to on their way to the experts and back (auto: what the blocks compute "
                "in, so nothing is rounded)",
-           .choices = {"auto", "fp32", "bf16"},
-           .unavailable = {"fp8"}});
+           .choices = {"auto", "fp32", "bf16", "fp8"}});
   }
 
   bool operator==(const ParallelConfig&) const = default;

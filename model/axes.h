@@ -11,6 +11,8 @@ namespace athanor::model {
 struct Axes {
   parallel::Communicator* tensor = nullptr;
   parallel::Communicator* expert = nullptr;
+  /// The ranks among which the width of every expert is cut: those of the tensor axis, or this one alone.
+  parallel::Communicator* expert_width = nullptr;
 };
 
 }  // namespace athanor::model

@@ -224,7 +224,13 @@ class PredictionHeadBlock : public Block {
   Parameter* matrix_;
 };
 
-void check_expert_degree(const ModelSpec& spec, const parallel::Communicator& expert) {
+void check_expert_degrees(const ModelSpec& spec, const Axes& axes) {
+  const parallel::Communicator &expert = *axes.expert, &width = *axes.expert_width;
+  if (spec.n_routed_experts > 0 && spec.moe_intermediate_size % width.size() != 0)
+    throw core::ConfigError(
+        "parallel.tensor {} does not divide the width {} of an expert (model.moe_intermediate_size); set "
+        "parallel.expert_tensor to false or change one of them",
+        width.size(), spec.moe_intermediate_size);
   if (spec.n_routed_experts % expert.size() != 0 || (spec.n_routed_experts == 0 && expert.size() > 1))
     throw core::ConfigError(
         "parallel.expert {} does not divide the {} routed experts of a layer (model.n_routed_experts); every "
@@ -242,8 +248,9 @@ Model build_model(const ModelSpec& spec, const ModelOptions& options) {
   model.balance = options.balance;
   model.alone = std::make_unique<parallel::SelfCommunicator>("alone");
   model.axes = {options.axes.tensor ? options.axes.tensor : model.alone.get(),
-                options.axes.expert ? options.axes.expert : model.alone.get()};
-  check_expert_degree(spec, *model.axes.expert);
+                options.axes.expert ? options.axes.expert : model.alone.get(),
+                options.axes.expert_width ? options.axes.expert_width : model.alone.get()};
+  check_expert_degrees(spec, model.axes);
   const MoeOptions moe{options.balance, options.experts, model.axes};
   auto embedding_block = std::make_unique<EmbeddingBlock>(spec);
   model.embedding_table = embedding_block->table();

@@ -9,6 +9,7 @@
 #include <ATen/ops/tensor.h>
 
 #include "core/error.h"
+#include "kernels/fp8.h"
 #include "model/autograd.h"
 
 namespace athanor::model {
@@ -42,18 +43,13 @@ std::vector<int64_t> exchange_counts(const std::vector<int64_t>& leaving_E, cons
   return {counts.const_data_ptr<int64_t>(), counts.const_data_ptr<int64_t>() + counts.numel()};
 }
 
-at::Tensor reordered(const at::Tensor& rows, const std::optional<kernels::Permutation>& order) {
-  if (!order) return rows;
-  at::Tensor result = at::empty_like(rows);
-  kernels::permute(result, rows, *order);
-  return result;
-}
-
+// Of rows that do not travel in fp8.
 at::ScalarType wire_dtype(Payload payload, at::ScalarType compute) {
   switch (payload) {
     case Payload::kCompute:
       return compute;
     case Payload::kBf16:
+    case Payload::kFp8:
       return at::kBFloat16;
     case Payload::kFp32:
       return at::kFloat;
@@ -73,49 +69,42 @@ Dispatch::Dispatch(const std::vector<int64_t>& offsets, const c10::Device& devic
   const std::vector<int64_t> arriving_SG = exchange_counts(leaving_E, device, comm);
   home_splits_ = sums_of_runs(leaving_E, num_experts / num_sources);
   here_splits_ = sums_of_runs(arriving_SG, num_experts / num_sources);
-  place_rows(arriving_SG, device);
+  order_ = RowOrder(arriving_SG, num_sources, device);
+  groups_ = RowGroups(order_.first_rows(), num_sources);
 }
 
-void Dispatch::place_rows(const std::vector<int64_t>& arriving_SG, const c10::Device& device) {
-  const int64_t num_sources = comm_.size();
-  const int64_t num_groups = static_cast<int64_t>(arriving_SG.size()) / num_sources;
-  std::vector<int64_t> arrival(arriving_SG.size());  // first row of (source, expert) as rows arrive
-  std::exclusive_scan(arriving_SG.begin(), arriving_SG.end(), arrival.begin(), int64_t{0});
-
-  std::vector<int64_t> first_rows = {0};
-  std::vector<int32_t> source_row, placed_row(static_cast<size_t>(total(arriving_SG)));
-  for (int64_t g = 0; g < num_groups; ++g)
-    for (int64_t s = 0; s < num_sources; ++s) {
-      const auto run = static_cast<size_t>(s * num_groups + g);
-      for (int64_t i = 0; i < arriving_SG[run]; ++i) {
-        placed_row[static_cast<size_t>(arrival[run] + i)] = static_cast<int32_t>(source_row.size());
-        source_row.push_back(static_cast<int32_t>(arrival[run] + i));
-      }
-      first_rows.push_back(static_cast<int64_t>(source_row.size()));
-    }
-  groups_ = RowGroups(std::move(first_rows), num_sources);
-  if (num_sources == 1 || num_groups == 1) return;
-  const at::Tensor to_expert = at::tensor(source_row, at::kInt).to(device);
-  const at::Tensor to_source = at::tensor(placed_row, at::kInt).to(device);
-  by_expert_ = {.row_of_slot = to_source, .token_of_row = to_expert, .offsets = groups_.offsets};
-  by_source_ = {.row_of_slot = to_expert, .token_of_row = to_source, .offsets = {}};
+at::Tensor Dispatch::to_experts(const at::Tensor& x_PD, RowKind kind) const {
+  if (payload_ == Payload::kFp8) return order_.by_group(to_experts_in_fp8(x_PD, kind));
+  const at::Tensor leaving = x_PD.to(wire_dtype(payload_, x_PD.scalar_type()));
+  const at::Tensor arrived = move(leaving, home_splits_, here_splits_);
+  return order_.by_group(arrived.to(x_PD.scalar_type()));
 }
 
-at::Tensor Dispatch::to_experts(const at::Tensor& x_PD) const {
-  return reordered(move(x_PD, home_splits_, here_splits_), by_expert_);
+at::Tensor Dispatch::to_experts_in_fp8(const at::Tensor& x_PD, RowKind kind) const {
+  const at::Tensor codes_PD = at::empty(x_PD.sizes(), x_PD.options().dtype(at::kFloat8_e4m3fn));
+  const at::Tensor scales_PC =
+      at::empty({x_PD.size(0), kernels::fp8_tiles(x_PD.size(1))}, x_PD.options().dtype(at::kFloat));
+  kernels::quantise_rows(
+      codes_PD, scales_PC, x_PD,
+      {.floor = kind == RowKind::kGradients ? kernels::kFp8GradientFloor : kernels::kFp8Floor});
+  const at::Tensor codes_RD = move(codes_PD.view(at::kByte), home_splits_, here_splits_);
+  const at::Tensor scales_RC = move(scales_PC, home_splits_, here_splits_);
+  const at::Tensor x_RD = at::empty(codes_RD.sizes(), x_PD.options());
+  kernels::dequantise_rows(x_RD, codes_RD.view(at::kFloat8_e4m3fn), scales_RC);
+  return x_RD;
 }
 
 at::Tensor Dispatch::to_home(const at::Tensor& y_RD) const {
-  return move(reordered(y_RD, by_source_), here_splits_, home_splits_);
+  const at::Tensor leaving = order_.by_sender(y_RD).to(wire_dtype(payload_, y_RD.scalar_type()));
+  return move(leaving, here_splits_, home_splits_).to(y_RD.scalar_type());
 }
 
 at::Tensor Dispatch::move(const at::Tensor& rows, const std::vector<int64_t>& in_splits,
                           const std::vector<int64_t>& out_splits) const {
-  const at::Tensor leaving = rows.to(wire_dtype(payload_, rows.scalar_type()));
-  if (comm_.size() == 1) return leaving.to(rows.scalar_type());  // nothing moves, so nothing is copied
-  const at::Tensor arriving = at::empty({total(out_splits), rows.size(1)}, leaving.options());
-  comm_.all_to_all(arriving, leaving, out_splits, in_splits).wait();
-  return arriving.to(rows.scalar_type());
+  if (comm_.size() == 1) return rows;  // nothing moves, so nothing is copied
+  const at::Tensor arriving = at::empty({total(out_splits), rows.size(1)}, rows.options());
+  comm_.all_to_all(arriving, rows, out_splits, in_splits).wait();
+  return arriving;
 }
 
 at::Tensor send_to_experts(const at::Tensor& x_PD, const std::shared_ptr<const Dispatch>& dispatch) {
@@ -127,8 +116,9 @@ at::Tensor send_to_experts(const at::Tensor& x_PD, const std::shared_ptr<const D
 
 at::Tensor send_home(const at::Tensor& y_RD, const std::shared_ptr<const Dispatch>& dispatch) {
   at::Tensor y_PD = dispatch->to_home(y_RD.detach());
-  record({y_PD}, {y_RD},
-         [dispatch](const Tensors& gradients) -> Tensors { return {dispatch->to_experts(gradients[0])}; });
+  record({y_PD}, {y_RD}, [dispatch](const Tensors& gradients) -> Tensors {
+    return {dispatch->to_experts(gradients[0], RowKind::kGradients)};
+  });
   return y_PD;
 }
 

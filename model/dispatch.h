@@ -11,12 +11,10 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
-#include "kernels/ops.h"
 #include "model/row_groups.h"
 #include "parallel/communicator.h"
 
@@ -28,7 +26,11 @@ enum class Payload {
   kCompute,  ///< the compute dtype: nothing is rounded
   kBf16,
   kFp32,
+  kFp8,  ///< block-scaled E4M3 (kernels/fp8.h) on the way to the experts, bf16 on the way home, as
+         ///< DeepSeek-V3
 };
+
+enum class RowKind { kActivations, kGradients };
 
 class Dispatch {
  public:
@@ -41,22 +43,20 @@ class Dispatch {
   /// The rows that the experts here work on, R in all.
   const RowGroups& groups() const { return groups_; }
   /// [P, D] in this rank's order -> [R, D] in the order of `groups`. Collective.
-  at::Tensor to_experts(const at::Tensor& x_PD) const;
+  at::Tensor to_experts(const at::Tensor& x_PD, RowKind kind = RowKind::kActivations) const;
   /// The way back. Collective.
   at::Tensor to_home(const at::Tensor& y_RD) const;
 
  private:
-  void place_rows(const std::vector<int64_t>& arriving_SG, const c10::Device& device);
+  at::Tensor to_experts_in_fp8(const at::Tensor& x_PD, RowKind kind) const;
   at::Tensor move(const at::Tensor& rows, const std::vector<int64_t>& in_splits,
                   const std::vector<int64_t>& out_splits) const;
 
   parallel::Communicator& comm_;
   Payload payload_;
   std::vector<int64_t> home_splits_, here_splits_;  ///< rows to every rank, and from every rank
+  RowOrder order_;
   RowGroups groups_;
-  /// Rows arrive by (source, expert); `token_of_row` puts them by (expert, source). None where that is the
-  /// same.
-  std::optional<kernels::Permutation> by_expert_, by_source_;
 };
 
 /// Differentiable Dispatch::to_experts and to_home.

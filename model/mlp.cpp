@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "model/functions.h"
+#include "model/shared_rows.h"
 
 namespace athanor::model {
 namespace {
@@ -28,23 +29,42 @@ class DenseMlp : public Mlp {
   Parameter gate_up_, down_;
 };
 
-// Parameters of the routed experts of this rank: [G, 2F, D] gate over up, and [G, D, F] down.
+// Slice number `rank` of `size` of dimension `dim` of a tensor.
+HfPart slice_of(std::string name, int64_t begin, std::vector<int64_t> shape, size_t dim,
+                const parallel::Communicator& ranks) {
+  HfPart part{std::move(name), begin, shape};
+  if (ranks.size() == 1) return part;
+  part.global_shape = std::move(shape);
+  part.shape[dim] /= ranks.size();
+  part.offset.assign(part.shape.size(), 0);
+  part.offset[dim] = ranks.rank() * part.shape[dim];
+  return part;
+}
+
+// Parameters of the routed experts of this rank: [G, 2F, D] gate over up, and [G, D, F] down, where G is its
+// share of the experts and F its slice of their width.
 std::pair<Parameter, Parameter> expert_parameters(const ModelSpec& spec, const std::string& base,
-                                                  const parallel::Communicator& ranks) {
+                                                  const parallel::Communicator& ranks,
+                                                  const parallel::Communicator& slices) {
   const int64_t num_here = spec.n_routed_experts / ranks.size(), first = ranks.rank() * num_here;
-  const int64_t width = spec.moe_intermediate_size, hidden = spec.hidden_size;
+  const int64_t all_width = spec.moe_intermediate_size, hidden = spec.hidden_size;
+  const int64_t width = all_width / slices.size();
   Parameter gate_up, down;
   gate_up.name = base + "experts.gate_up_proj.weight";
   gate_up.shape = {num_here, 2 * width, hidden};
   down.name = base + "experts.down_proj.weight";
   down.shape = {num_here, hidden, width};
   gate_up.is_expert = down.is_expert = true;
+  gate_up.is_cut = down.is_cut = slices.size() > 1;
   const int64_t matrix = width * hidden;
   for (int64_t g = 0; g < num_here; ++g) {
     const std::string expert = base + "experts." + std::to_string(first + g) + ".";
-    gate_up.parts.push_back({expert + "gate_proj.weight", 2 * g * matrix, {width, hidden}});
-    gate_up.parts.push_back({expert + "up_proj.weight", (2 * g + 1) * matrix, {width, hidden}});
-    down.parts.push_back({expert + "down_proj.weight", g * matrix, {hidden, width}});
+    const auto part = [&](const char* name, int64_t begin, std::vector<int64_t> shape, size_t dim) {
+      return slice_of(expert + name, begin, std::move(shape), dim, slices);
+    };
+    gate_up.parts.push_back(part("gate_proj.weight", 2 * g * matrix, {all_width, hidden}, 0));
+    gate_up.parts.push_back(part("up_proj.weight", (2 * g + 1) * matrix, {all_width, hidden}, 0));
+    down.parts.push_back(part("down_proj.weight", g * matrix, {hidden, all_width}, 1));
   }
   return {std::move(gate_up), std::move(down)};
 }
@@ -95,7 +115,8 @@ class MoeMlp : public Mlp {
         moe_idx_(moe_idx),
         num_experts_(spec.n_routed_experts),
         router_(Parameter::whole(base + "gate.weight", {spec.n_routed_experts, spec.hidden_size})) {
-    std::tie(gate_up_, down_) = expert_parameters(spec, base, *options.axes.expert);
+    std::tie(gate_up_, down_) =
+        expert_parameters(spec, base, *options.axes.expert, *options.axes.expert_width);
     if (spec.n_shared_experts)
       shared_.emplace(base + "shared_experts.", spec.n_shared_experts * spec.moe_intermediate_size,
                       spec.hidden_size);
@@ -130,9 +151,12 @@ class MoeMlp : public Mlp {
         kernels::permutation_by_expert(kept_choices(routing, pass), num_experts_);
     const auto rows = std::make_shared<const Dispatch>(permutation.offsets, x_TD.device(),
                                                        *options_.axes.expert, options_.experts.payload);
+    const auto shared =
+        std::make_shared<const SharedRows>(rows->groups(), x_TD.device(), *options_.axes.expert_width);
     const at::Tensor x_RD = send_to_experts(permute(x_TD, permutation), rows);
-    const at::Tensor h_RF = swiglu(grouped_linear(x_RD, gate_up_, rows->groups()));
-    const at::Tensor y_RD = grouped_linear(h_RF, down_, rows->groups());
+    const at::Tensor x_AD = gather_rows(x_RD, shared);
+    const at::Tensor h_AF = swiglu(grouped_linear(x_AD, gate_up_, shared->groups()));
+    const at::Tensor y_RD = sum_rows(grouped_linear(h_AF, down_, shared->groups()), shared);
     return combine(send_home(y_RD, rows), routing.weights_TA, permutation);
   }
 

@@ -2,9 +2,9 @@
 //
 // A block hands over tensors that later operations have saved for their gradients, each with a function that
 // computes it again. After the forward pass of the block the executor lets go of their memory, and before its
-// backward pass has them filled again, in the order in which they were first computed: so each may be computed
-// from those before it. The tensors themselves, and every view of them, stay as they were; the kernels give the
-// same bits again.
+// backward pass has them filled again, in the order in which they were first computed: so each may be
+// computed from those before it. The tensors themselves, and every view of them, stay as they were; the
+// kernels give the same bits again.
 #pragma once
 
 #include <functional>

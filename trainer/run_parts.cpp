@@ -65,13 +65,15 @@ model::BalanceOptions balance_options(const configs::ModelConfig& config, const 
 }
 
 model::ExpertOptions expert_options(const RunConfig& config) {
-  const std::string& payload = config.parallel.expert_payload;
+  std::string payload = config.parallel.expert_payload;
+  if (payload == "auto" && config.training.precision == "fp8") payload = "fp8";
   return {.capacity = {.factor = config.model.expert_capacity_factor,
                        .policy = config.model.expert_capacity_policy == "score"
                                      ? model::CapacityPolicy::kScore
                                      : model::CapacityPolicy::kPosition},
           .payload = payload == "fp32"   ? model::Payload::kFp32
                      : payload == "bf16" ? model::Payload::kBf16
+                     : payload == "fp8"  ? model::Payload::kFp8
                                          : model::Payload::kCompute};
 }
 
@@ -185,9 +187,12 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
       from ? from->spec : model::spec_from_config(config.model, first_shard(config).vocabulary_size);
   adopt_tokenizer(config, spec);
   parts.model = std::make_unique<model::Model>(model::build_model(
-      spec, {.balance = balance_options(config.model, spec),
-             .experts = expert_options(config),
-             .axes = {.tensor = &parts.axis(Axis::kTensor), .expert = &parts.axis(Axis::kExpert)}}));
+      spec,
+      {.balance = balance_options(config.model, spec),
+       .experts = expert_options(config),
+       .axes = {.tensor = &parts.axis(Axis::kTensor),
+                .expert = &parts.axis(Axis::kExpert),
+                .expert_width = config.parallel.expert_tensor ? &parts.axis(Axis::kTensor) : nullptr}}));
   build_data(config, parts);
 
   parts.store = std::make_unique<ParameterStore>(

@@ -47,7 +47,8 @@ HarnessOptions harness_options(const LayoutCase& layout) {
                        .learning_rate = 3e-3,
                        .total_steps = kScheduleSteps,
                        .warmup_steps = 3},
-          .balance = {.bias_update_rate = 1e-2, .sequence_loss_weight = 1e-2}};
+          .balance = {.bias_update_rate = 1e-2, .sequence_loss_weight = 1e-2},
+          .experts = layout.experts};
 }
 
 int64_t flat_index_of_whole(const model::HfPart& part, int64_t index) {
@@ -148,7 +149,7 @@ LayoutTrace train(Harness& made, const HarnessAxes& axes, parallel::Communicator
                   const LayoutRunOptions& options) {
   LayoutTrace trace;
   parallel::Communicator& data = axes.step.data;
-  for (int64_t step = 0; step < options.num_steps; ++step) {
+  for (int64_t step = options.first_step; step < options.first_step + options.num_steps; ++step) {
     std::vector<model::MicroBatch> mine;
     for (int64_t i = 0; i < kMicroBatches / data.size(); ++i) {
       const int64_t m = options.assignment ? options.assignment(i, data.rank(), data.size())
@@ -156,9 +157,10 @@ LayoutTrace train(Harness& made, const HarnessAxes& axes, parallel::Communicator
       mine.push_back(data_of(made.model.spec, step, m));
     }
     const trainer::StepResult result = made.step->run(step + 1, mine);
-    trace.steps.push_back(
-        {result.loss, result.mtp_losses.at(0), result.grad_norm, state_digest(made, world)});
+    trace.steps.push_back({result.loss, result.mtp_losses.at(0), result.grad_norm, result.dropped_share,
+                           state_digest(made, world)});
   }
+  if (options.finish) options.finish(made);
   if (options.expected_weights)
     trace.weight_distance = weight_distance(made, *options.expected_weights, world);
   return trace;

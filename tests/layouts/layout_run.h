@@ -23,6 +23,7 @@ struct LayoutCase {
   int zero = 0;
   trainer::Recompute recompute = trainer::Recompute::kNone;
   at::ScalarType dtype = at::kFloat;
+  model::ExpertOptions experts = {};
 
   /// "data 4, expert 2, tensor 1, ZeRO 3, recompute none, fp32".
   std::string name() const;
@@ -30,7 +31,7 @@ struct LayoutCase {
 
 /// What a step says of itself, the same on every rank.
 struct StepTrace {
-  double loss = 0, mtp_loss = 0, grad_norm = 0;
+  double loss = 0, mtp_loss = 0, grad_norm = 0, dropped_share = 0;
   /// Of every master, moment and router bias by name and element, whatever rank holds it.
   uint64_t state_digest = 0;
   bool operator==(const StepTrace&) const = default;
@@ -47,12 +48,15 @@ struct LayoutTrace {
 };
 
 struct LayoutRunOptions {
+  int64_t first_step = 0;
   int64_t num_steps = 20;
   const Weights* expected_weights = nullptr;
   /// Micro batch that data rank r of D takes in its i-th micro step (default: i * D + r).
   std::function<int64_t(int64_t i, int64_t rank, int64_t size)> assignment = {};
   /// Called before the first step.
   std::function<void(Harness&)> prepare = {};
+  /// Called after the last one.
+  std::function<void(Harness&)> finish = {};
 };
 
 /// 8 experts in 4 groups, 4 layers of which the first is dense, latent attention, one prediction module,
