@@ -8,6 +8,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "kernels/ops.h"
+
 namespace athanor::kernels {
 
 class Checker {
@@ -30,6 +32,9 @@ class Checker {
   /// E+1 ascending values from 0 to num_rows.
   void offsets(const char* name, const std::vector<int64_t>& offsets, int64_t num_groups,
                int64_t num_rows) const;
+
+  /// `num_given` rows lie inside the vocabulary.
+  void vocabulary_rows(const VocabularyRows& rows, int64_t num_given) const;
 
   /// All tensors (undefined ones are left out) lie on one device: true when it is a CUDA device, false for
   /// the CPU.

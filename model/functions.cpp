@@ -57,28 +57,30 @@ at::Tensor fp32(const at::Tensor& x, at::IntArrayRef shape) {
 
 }  // namespace
 
-at::Tensor embedding(const at::Tensor& anchor, const at::Tensor& ids_T, Parameter& table) {
+at::Tensor embedding(const at::Tensor& anchor, const at::Tensor& ids_T, Parameter& table,
+                     const kernels::VocabularyRows& rows) {
   at::Tensor y_TD = like(table.value, {ids_T.size(0), table.value.size(1)});
-  kernels::embedding(y_TD, ids_T, table.value);
-  record({y_TD}, {anchor}, [ids_T, table = &table](const Tensors& gradients) -> Tensors {
+  kernels::embedding(y_TD, ids_T, table.value, rows);
+  record({y_TD}, {anchor}, [ids_T, table = &table, rows](const Tensors& gradients) -> Tensors {
     add_gradient(*table, [&](const at::Tensor& dw, bool accumulate) {
       if (!accumulate) const_cast<at::Tensor&>(dw).zero_();
-      kernels::embedding_backward(dw, gradients[0], ids_T);
+      kernels::embedding_backward(dw, gradients[0], ids_T, rows);
     });
     return {at::Tensor()};
   });
   return y_TD;
 }
 
-at::Tensor linear(const at::Tensor& x_TK, Parameter& weight, Parameter* bias) {
+at::Tensor linear(const at::Tensor& x_TK, Parameter& weight, Parameter* bias, Recall recall) {
+  if (!recall) recall = [x_TK = x_TK.detach()] { return x_TK; };
   at::Tensor y_TN = like(x_TK, {x_TK.size(0), weight.value.size(0)});
   multiply(y_TN, x_TK, weight, bias);
-  record({y_TN}, {x_TK}, [x_TK = x_TK.detach(), weight = &weight, bias](const Tensors& gradients) -> Tensors {
+  record({y_TN}, {x_TK}, [recall, weight = &weight, bias](const Tensors& gradients) -> Tensors {
     const at::Tensor& dy_TN = gradients[0];
-    at::Tensor dx_TK = at::empty_like(x_TK);
+    at::Tensor dx_TK = like(dy_TN, {dy_TN.size(0), weight->value.size(1)});
     kernels::matmul_nn(dx_TK, dy_TN, weight->value);
     add_gradient(*weight, [&](const at::Tensor& dw, bool accumulate) {
-      kernels::matmul_tn(dw, dy_TN, x_TK, accumulate);
+      kernels::matmul_tn(dw, dy_TN, recall(), accumulate);
     });
     if (bias)
       add_gradient(*bias,
@@ -390,16 +392,17 @@ at::Tensor grouped_query_attention(const at::Tensor& qkv_T, const AttentionShape
 }
 
 at::Tensor vocabulary_loss(const at::Tensor& x_TD, Parameter& weight, const at::Tensor& labels_T,
-                           double scale, const at::Tensor& token_loss_T) {
+                           double scale, const at::Tensor& token_loss_T,
+                           const kernels::VocabularyPart& part) {
   const at::Tensor scale_T = at::full({x_TD.size(0)}, scale, token_loss_T.options());
   at::Tensor total = at::zeros({}, token_loss_T.options());
   if (!c10::GradMode::is_enabled() || !x_TD.requires_grad()) {
-    kernels::linear_cross_entropy(token_loss_T, at::Tensor(), x_TD, weight.value, labels_T);
+    kernels::linear_cross_entropy(token_loss_T, at::Tensor(), x_TD, weight.value, labels_T, part);
     return total;
   }
   const at::Tensor dx_TD = at::empty_like(x_TD.detach());
   kernels::linear_cross_entropy_with_gradient(token_loss_T, dx_TD, weight.gradient, x_TD, weight.value,
-                                              labels_T, scale_T, weight.has_gradient);
+                                              labels_T, scale_T, weight.has_gradient, part);
   weight.has_gradient = weight.gradient.defined();
   record({total}, {x_TD}, [dx_TD](const Tensors&) -> Tensors { return {dx_TD}; });
   return total;

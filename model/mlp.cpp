@@ -4,28 +4,34 @@
 #include <ATen/ops/zeros.h>
 
 #include "core/error.h"
+#include "model/collectives.h"
 #include "model/functions.h"
 #include "model/shared_rows.h"
 
 namespace athanor::model {
 namespace {
 
-Parameter gate_up_parameter(const std::string& base, int64_t width, int64_t hidden) {
-  return Parameter::stacked(base + "gate_up_proj.weight", {{base + "gate_proj.weight", 0, {width, hidden}},
-                                                           {base + "up_proj.weight", 0, {width, hidden}}});
-}
-
+// Tensor parallelism cuts the width: a rank holds the same rows of gate and up, and those columns of down.
 class DenseMlp : public Mlp {
  public:
-  DenseMlp(const std::string& base, int64_t width, int64_t hidden)
-      : gate_up_(gate_up_parameter(base, width, hidden)),
-        down_(Parameter::whole(base + "down_proj.weight", {hidden, width})) {}
+  DenseMlp(const Axes& axes, const std::string& base, int64_t width, int64_t hidden) : tensor_(*axes.tensor) {
+    const auto rows_of = [&](const char* name) {
+      return share_of({base + name, 0, {width, hidden}}, 0, axes.tensor_share());
+    };
+    gate_up_ = Parameter::stacked(base + "gate_up_proj.weight",
+                                  {rows_of("gate_proj.weight"), rows_of("up_proj.weight")});
+    down_ = Parameter::cut(base + "down_proj.weight", {hidden, width}, 1, axes.tensor_share());
+  }
 
-  at::Tensor forward(const at::Tensor& x_TD, PassContext&, at::Tensor&) override { return apply(x_TD); }
-  at::Tensor apply(const at::Tensor& x_TD) { return linear(swiglu(linear(x_TD, gate_up_)), down_); }
+  at::Tensor forward(const at::Tensor& x_tD, PassContext&, at::Tensor&) override { return apply(x_tD); }
+  at::Tensor apply(const at::Tensor& x_tD) {
+    const at::Tensor gate_up_T = column_parallel_linear(x_tD, gate_up_, nullptr, tensor_);
+    return row_parallel_linear(swiglu(gate_up_T), down_, nullptr, tensor_);
+  }
   std::vector<Parameter*> parameters() override { return {&gate_up_, &down_}; }
 
  private:
+  parallel::Communicator& tensor_;
   Parameter gate_up_, down_;
 };
 
@@ -107,6 +113,13 @@ at::Tensor balance_loss_of_runs(const Routing& routing, int64_t run_length, bool
   return (frequency_SE * mean_SE).sum();
 }
 
+// The choices and scores of the whole micro batch.
+Routing gather_routing(const Routing& own, parallel::Communicator& tensor) {
+  return {.expert_ids_TA = gather_replicated(own.expert_ids_TA, tensor),
+          .weights_TA = {},
+          .scores_TE = gather_replicated(own.scores_TE, tensor)};
+}
+
 class MoeMlp : public Mlp {
  public:
   MoeMlp(const ModelSpec& spec, const MoeOptions& options, const std::string& base, int64_t moe_idx)
@@ -118,8 +131,8 @@ class MoeMlp : public Mlp {
     std::tie(gate_up_, down_) =
         expert_parameters(spec, base, *options.axes.expert, *options.axes.expert_width);
     if (spec.n_shared_experts)
-      shared_.emplace(base + "shared_experts.", spec.n_shared_experts * spec.moe_intermediate_size,
-                      spec.hidden_size);
+      shared_.emplace(options.axes, base + "shared_experts.",
+                      spec.n_shared_experts * spec.moe_intermediate_size, spec.hidden_size);
     if (spec.architecture == Architecture::kDeepseekV3)
       bias_ = {base + "gate.e_score_correction_bias", at::zeros({spec.n_routed_experts}, at::kFloat)};
   }
@@ -171,8 +184,10 @@ class MoeMlp : public Mlp {
 
   // Scaled so that the sum over all micro batches of a step is the weighted mean over its sequences, or micro
   // batches.
-  at::Tensor weighted_balance_loss(const Routing& routing, PassContext& pass) {
+  at::Tensor weighted_balance_loss(const Routing& own_routing, PassContext& pass) {
+    if (options_.balance.sequence_loss_weight <= 0 && options_.balance.batch_loss_weight <= 0) return {};
     const bool sigmoid = router_options_.score == kernels::RouterScore::kSigmoid;
+    const Routing routing = gather_routing(own_routing, *options_.axes.tensor);
     const int64_t num_tokens = routing.scores_TE.size(0);
     at::Tensor loss;
     if (options_.balance.sequence_loss_weight > 0) {
@@ -200,8 +215,9 @@ class MoeMlp : public Mlp {
 
 }  // namespace
 
-std::unique_ptr<Mlp> make_dense_mlp(const ModelSpec& spec, const std::string& prefix, int64_t width) {
-  return std::make_unique<DenseMlp>(prefix + ".mlp.", width, spec.hidden_size);
+std::unique_ptr<Mlp> make_dense_mlp(const ModelSpec& spec, const Axes& axes, const std::string& prefix,
+                                    int64_t width) {
+  return std::make_unique<DenseMlp>(axes, prefix + ".mlp.", width, spec.hidden_size);
 }
 
 std::unique_ptr<Mlp> make_moe_mlp(const ModelSpec& spec, const MoeOptions& options, const std::string& prefix,

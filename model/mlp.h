@@ -38,15 +38,16 @@ struct MoeOptions {
 class Mlp {
  public:
   virtual ~Mlp() = default;
-  /// x [T, D], already normalised -> [T, D]. A balance loss, if any, goes to `loss` as a scalar (else left
-  /// undefined).
-  virtual at::Tensor forward(const at::Tensor& x_TD, PassContext& pass, at::Tensor& balance_loss) = 0;
+  /// x [t, D], this rank's tokens, already normalised -> [t, D]. A balance loss, if any, goes to `loss` as a
+  /// scalar (else left undefined).
+  virtual at::Tensor forward(const at::Tensor& x_tD, PassContext& pass, at::Tensor& balance_loss) = 0;
   virtual std::vector<Parameter*> parameters() = 0;
   virtual std::vector<Buffer*> buffers() { return {}; }
 };
 
 /// `moe_idx`: the layer's place among the MoE layers (statistics); ignored for a dense layer.
-std::unique_ptr<Mlp> make_dense_mlp(const ModelSpec& spec, const std::string& prefix, int64_t width);
+std::unique_ptr<Mlp> make_dense_mlp(const ModelSpec& spec, const Axes& axes, const std::string& prefix,
+                                    int64_t width);
 std::unique_ptr<Mlp> make_moe_mlp(const ModelSpec& spec, const MoeOptions& options, const std::string& prefix,
                                   int64_t moe_idx);
 

@@ -51,7 +51,7 @@ at::Tensor Executor::forward(PassContext& pass, size_t num_blocks) {
   at::Tensor hidden = make_anchor();
   for (size_t i = 0; i < (num_blocks ? num_blocks : model_.blocks.size()); ++i) {
     enter(i, /*forward=*/true);
-    hidden = model_.blocks[i]->forward(hidden, pass).hidden_TD;
+    hidden = model_.blocks[i]->forward(hidden, pass).hidden_tD;
     parameters_.release(i);
   }
   return hidden;
@@ -79,7 +79,7 @@ Executor::Kept Executor::forward_block(size_t block_idx, const at::Tensor& hidde
   Flag loss(pass.takes_loss, !block.is_head());
   BlockOutput output = block.forward(kept.input, pass);
   parameters_.release(block_idx);
-  next_hidden = output.hidden_TD.detach();
+  next_hidden = output.hidden_tD.detach();
   if (!again) kept.output = std::move(output);
   return kept;
 }
@@ -97,7 +97,7 @@ at::Tensor Executor::backward_block(size_t block_idx, Kept kept, const at::Tenso
   }
   const at::Tensor one = kept.output.loss.defined() ? at::ones_like(kept.output.loss.detach()) : at::Tensor();
   const auto gradients =
-      model::backpropagate({kept.output.hidden_TD, kept.output.loss}, {hidden_gradient, one}, {kept.input});
+      model::backpropagate({kept.output.hidden_tD, kept.output.loss}, {hidden_gradient, one}, {kept.input});
   parameters_.release(block_idx);
   parameters_.end_backward(block_idx);
   return gradients.front();
