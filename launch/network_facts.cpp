@@ -63,6 +63,23 @@ double measure(const std::function<void()>& call, double seconds, Communicator& 
   return time_calls(call, static_cast<int>(std::clamp(wanted, 3.0, double{kMaxCalls})), world);
 }
 
+// What is measured on one axis; the axis is named by the caller.
+std::vector<NetworkRow> measure_axis(Communicator& comm, Communicator& world, const NetworkOptions& options) {
+  std::vector<NetworkRow> rows;
+  parallel::OrderedReduction reduction(comm);
+  for (const int64_t piece_bytes : options.piece_bytes)
+    for (const Call& call : calls_on(comm, reduction, piece_bytes)) {
+      const double seconds = measure(call.make, options.seconds_per_row, world);
+      rows.push_back({.axis = {},
+                      .degree = comm.size(),
+                      .call = call.name,
+                      .piece_bytes = piece_bytes,
+                      .seconds = seconds,
+                      .bytes_per_second = static_cast<double>(call.pieces_received * piece_bytes) / seconds});
+    }
+  return rows;
+}
+
 std::string in_words(int64_t bytes) {
   if (bytes >= 1 << 20) return fmt::format("{} MiB", bytes >> 20);
   if (bytes >= 1 << 10) return fmt::format("{} KiB", bytes >> 10);
@@ -74,18 +91,17 @@ std::string in_words(int64_t bytes) {
 std::vector<NetworkRow> measure_network(parallel::Session& session, const parallel::Mesh& mesh,
                                         const NetworkOptions& options) {
   parallel::MeshCommunicators axes(session, mesh);
+  // Axes are regular: those with the same first group have the same groups, and are measured once.
+  std::map<std::vector<int>, std::vector<NetworkRow>> by_group;
   std::vector<NetworkRow> rows;
   for (const Axis axis : parallel::kAllAxes) {
-    const int degree = mesh.degree(axis);
-    // Without context parallelism the replica axis is the data axis once more.
-    if (degree < 2 || (axis == Axis::kReplica && mesh.degree(Axis::kContext) == 1)) continue;
-    parallel::OrderedReduction reduction(axes[axis]);
-    for (const int64_t piece_bytes : options.piece_bytes)
-      for (const Call& call : calls_on(axes[axis], reduction, piece_bytes)) {
-        const double seconds = measure(call.make, options.seconds_per_row, session.world());
-        rows.push_back({std::string(name_of(axis)), degree, call.name, piece_bytes, seconds,
-                        static_cast<double>(call.pieces_received * piece_bytes) / seconds});
-      }
+    if (mesh.degree(axis) < 2) continue;
+    auto& measured = by_group[mesh.group(axis, 0)];
+    if (measured.empty()) measured = measure_axis(axes[axis], session.world(), options);
+    for (NetworkRow row : measured) {
+      row.axis = name_of(axis);
+      rows.push_back(std::move(row));
+    }
   }
   return rows;
 }

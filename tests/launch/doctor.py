@@ -40,7 +40,7 @@ with tempfile.TemporaryDirectory() as directory:
 result = run("--network", "--json", "--tensor", 2, "--expert", 2, ranks=4)
 facts = json.loads(result.stdout) if result.returncode == 0 else {"axes": []}
 axes = {(row["axis"], row["degree"], row["call"]) for row in facts["axes"]}
-check("every axis and call", axes == {(axis, 2, call) for axis in ("data", "tensor", "expert") for call in
+check("every axis and call", axes >= {(axis, 2, call) for axis in ("data", "tensor", "expert") for call in
                                       ("all_gather", "exchange", "reduce_scatter", "all_reduce")}, result.stdout + result.stderr)
 check("every row is measured", all(row["seconds"] > 0 and row["bytes_per_second"] > 0 for row in facts["axes"]), facts)
 result = run("--network", ranks=2)
