@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# Sourced by scripts/gpu_check.sh: gathers what the machine with the GPU lacks into .gpu_check/pack.tar.xz.
+# Sourced by scripts/gpu_check.sh: gathers what the machine with the GPU lacks into .gpu_check/.
 # Left out is what that machine has: glibc and the compiler's run-time libraries, the driver, LibTorch and CUDA
 # (they come with its torch package).
 
@@ -59,20 +59,33 @@ pack_texts() {  # TO
   cp "$prepared"/{tokenizer.json,train-00000.h5,validation-00000.h5,counting.json,sample.jsonl} "$to/"
 }
 
+# Libraries change seldom and take the longest to compress: kept while the files that would go in are the same.
+compress_libraries() {  # FROM
+  local facts
+  facts=$(cd "$1" && find libraries openmpi -type f -printf '%p %s\n' | sort | sha256sum)
+  [[ -f $pack_dir/libraries.tar.gz && $facts == "$(cat "$pack_dir/libraries.sha256" 2>/dev/null)" ]] && return
+  tar -C "$1" -cf - libraries openmpi | gzip -6 >"$pack_dir/libraries.tar.gz.partial"
+  mv "$pack_dir/libraries.tar.gz.partial" "$pack_dir/libraries.tar.gz"
+  echo "$facts" >"$pack_dir/libraries.sha256"
+}
+
 pack_all() {  # BUILD
-  local build=$1 staging=$pack_dir/staging size
+  local build=$1 staging size
   [[ -d $build/bin ]] || { echo "gpu_check: error: no $build/bin: build first (scripts/build.sh)" >&2; exit 66; }
-  rm -rf "$staging"
-  mkdir -p "$staging"
+  mkdir -p "$pack_dir"
+  staging=$(mktemp -d "${TMPDIR:-/tmp}/athanor-pack.XXXXXX")
+  # shellcheck disable=SC2064
+  trap "rm -rf '$staging'" EXIT
   pack_programs "$build" "$staging"
   pack_openmpi "$staging"
   pack_libraries "$staging"
   pack_texts "$staging" "$build"
   git describe --always --dirty >"$staging/commit"
-  tar -C "$staging" -cf - . | xz -3 -T2 >"$pack_dir/pack.tar.xz"
-  size=$(($(stat -c %s "$pack_dir/pack.tar.xz") / 1048576))
   du -sk "$staging"/* | sort -rn | awk '{printf "  %6.1f MiB  %s\n", $1 / 1024, $2}'
-  rm -rf "$staging"
-  echo "gpu_check: $pack_dir/pack.tar.xz, $size MiB"
+  compress_libraries "$staging"
+  # Every program holds the same libraries of ours: xz sees across them, gzip does not.
+  tar -C "$staging" --exclude=./libraries --exclude=./openmpi -cf - . | xz -2 >"$pack_dir/programs.tar.xz"
+  size=$(du -sk "$pack_dir" | awk '{printf "%.0f", $1 / 1024}')
+  echo "gpu_check: $pack_dir, $size MiB"
   ((size < max_pack_mib)) || { echo "gpu_check: error: more than $max_pack_mib MiB" >&2; exit 73; }
 }

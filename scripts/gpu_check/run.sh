@@ -12,15 +12,18 @@ prefix=  # where bin/, lib/ and, in a pack, openmpi/, libraries/ and pretrain/ l
 say() { echo "$*" | tee -a "$out/log.txt"; }
 
 find_programs() {
-  if [[ -f $pack_dir/pack.tar.xz ]]; then
+  local archive
+  if [[ -f $pack_dir/programs.tar.xz ]]; then
     prefix=$work/pack
     mkdir "$prefix"
-    "$python" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' "$pack_dir/pack.tar.xz" "$prefix" 2>/dev/null ||
-      tar -C "$prefix" -xJf "$pack_dir/pack.tar.xz"
+    for archive in programs.tar.xz libraries.tar.gz; do  # by Python: the machine may lack xz
+      "$python" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' "$pack_dir/$archive" "$prefix" 2>/dev/null ||
+        tar -C "$prefix" -xf "$pack_dir/$archive"
+    done
     library_path=$prefix/libraries
   else
     prefix=$(realpath -m "${ATHANOR_BUILD:-build/release}")
-    [[ -x $prefix/bin/athanor ]] || { echo "gpu_check: error: neither $pack_dir/pack.tar.xz nor $prefix/bin/athanor" >&2; exit 66; }
+    [[ -x $prefix/bin/athanor ]] || { echo "gpu_check: error: neither $pack_dir/programs.tar.xz nor $prefix/bin/athanor" >&2; exit 66; }
     [[ -d .cache/pretraining ]] && ln -sfn "$PWD/.cache/pretraining" "$work/pretrain"
   fi
   [[ -d $prefix/pretrain ]] && ln -sfn "$prefix/pretrain" "$work/pretrain"
