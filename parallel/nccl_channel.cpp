@@ -14,14 +14,14 @@ constexpr int kSender = 0, kReceiver = 1;  // ranks of the two within the channe
 
 }  // namespace
 
-NcclChannel::NcclChannel(std::shared_ptr<NcclJob> job, DeviceGroup group, std::shared_ptr<DeviceSetup> setup,
+NcclChannel::NcclChannel(NcclJob& job, DeviceGroup group, std::shared_ptr<DeviceSetup> setup,
                          int peer, bool sends)
     : setup_(std::move(setup)),
       peer_(peer),
       sends_(sends),
       id_(std::make_shared<NcclId>()),
       queue_(std::make_shared<NcclQueue>(job, std::move(group))) {
-  if (sends_) *id_ = job->library().make_id();
+  if (sends_) *id_ = job.library().make_id();
   const at::Tensor bytes = at::from_blob(
       id_->data(), {static_cast<int64_t>(id_->size())}, [kept = id_](void*) {}, at::kByte);
   {

@@ -26,7 +26,7 @@ struct DeviceSetup {
 
 class NcclChannel final : public Watched, public std::enable_shared_from_this<NcclChannel> {
  public:
-  NcclChannel(std::shared_ptr<NcclJob> job, DeviceGroup group, std::shared_ptr<DeviceSetup> setup, int peer,
+  NcclChannel(NcclJob& job, DeviceGroup group, std::shared_ptr<DeviceSetup> setup, int peer,
               bool sends);
   Pending post(const BoardCall& call, const at::Tensor& data);
 

@@ -27,7 +27,7 @@ NcclCommunicator::NcclCommunicator(std::shared_ptr<NcclJob> job, DeviceGroup gro
     : job_(std::move(job)),
       group_(std::move(group)),
       setup_(std::make_shared<DeviceSetup>()),
-      collectives_(std::make_shared<NcclQueue>(job_, group_)) {
+      collectives_(std::make_shared<NcclQueue>(*job_, group_)) {
   setup_->host = std::move(setup);
   job_->check();
   collectives_->join(agree_on_id(job_->library(), *setup_->host), size(), rank());
@@ -103,7 +103,7 @@ Pending NcclCommunicator::broadcast(const at::Tensor& data, int root) {
 NcclChannel& NcclCommunicator::channel(int peer, bool sends) {
   auto& found = channels_[{peer, sends}];
   if (!found) {
-    found = std::make_shared<NcclChannel>(job_, group_, setup_, peer, sends);
+    found = std::make_shared<NcclChannel>(*job_, group_, setup_, peer, sends);
     job_->watch(found, group_.timeout_s);
   }
   return *found;
@@ -122,15 +122,15 @@ Pending NcclCommunicator::recv(const at::Tensor& data, int from, int tag) {
 }
 
 void NcclCommunicator::barrier() {
-  const BoardCall call = begin(Verb::kBarrier);
-  collectives_->wait_until_idle(call);
+  begin(Verb::kBarrier);
+  collectives_->wait_until_idle();
   const std::lock_guard lock(setup_->mutex);
   setup_->host->barrier();
 }
 
 void NcclCommunicator::register_memory(const at::Tensor& flat) {
   check_here(flat);
-  if (collectives_->register_memory(flat.data_ptr(), flat.nbytes())) registered_.push_back(flat);
+  collectives_->register_memory(flat);
 }
 
 }  // namespace athanor::parallel

@@ -55,7 +55,6 @@ class NcclCommunicator final : public Communicator {
   std::shared_ptr<NcclQueue> collectives_;
   std::map<std::pair<int, bool>, std::shared_ptr<NcclChannel>> channels_;
   uint64_t num_collectives_ = 0, num_messages_ = 0;
-  std::vector<at::Tensor> registered_;
 };
 
 }  // namespace athanor::parallel

@@ -46,7 +46,7 @@ class Watched {
   virtual void close(double patience_s) = 0;
 };
 
-class NcclJob {
+class NcclJob : public std::enable_shared_from_this<NcclJob> {
  public:
   /// `device` is the CUDA device of this rank, already current.
   NcclJob(std::shared_ptr<const NcclLibrary> library, c10::Device device);
@@ -54,7 +54,7 @@ class NcclJob {
 
   const NcclLibrary& library() const { return *library_; }
   c10::Device device() const { return device_; }
-  /// The smallest deadline decides how often the watchdog looks.
+  /// Owns `watched`, which therefore refers to the job without owning it. The smallest deadline decides how often the watchdog looks.
   void watch(std::shared_ptr<Watched> watched, double timeout_s);
 
   /// Throws CommError when there was a failure on any communicator.

@@ -1,5 +1,7 @@
 #include "parallel/nccl_queue.h"
 
+#include <thread>
+
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/core.h>
 
@@ -9,6 +11,8 @@
 
 namespace athanor::parallel {
 namespace {
+
+constexpr std::chrono::microseconds kIdlePoll{50};
 
 c10::impl::VirtualGuardImpl guard() {
   return c10::impl::VirtualGuardImpl(at::kCUDA);
@@ -25,17 +29,17 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
 
 }  // namespace
 
-NcclQueue::NcclQueue(std::shared_ptr<NcclJob> job, DeviceGroup group)
-    : job_(std::move(job)), group_(std::move(group)), stream_(stream_of_its_own(job_->device())) {}
+NcclQueue::NcclQueue(NcclJob& job, DeviceGroup group)
+    : job_(job), group_(std::move(group)), stream_(stream_of_its_own(job.device())) {}
 
 void NcclQueue::join(const NcclId& id, int size, int rank) {
   try {
-    auto joined = job_->library().join(id, size, rank, group_.axis);
+    auto joined = job_.library().join(id, size, rank, group_.axis);
     const std::lock_guard lock(mutex_);
     handle_ = std::move(joined);
   } catch (const core::CommError& error) {
     throw core::CommError("axis {} cannot be joined over NCCL {} by {}: {}", group_.axis,
-                          job_->library().version(), name_of_rank(group_.rank, group_.world_ranks),
+                          job_.library().version(), name_of_rank(group_.rank, group_.world_ranks),
                           error.what());
   }
 }
@@ -52,7 +56,7 @@ NcclHandle* NcclQueue::handle() {
 }
 
 void NcclQueue::wait_until_joined() {
-  settle(fmt::format("joining axis {} over NCCL {}: {} of {}", group_.axis, job_->library().version(),
+  settle(fmt::format("joining axis {} over NCCL {}: {} of {}", group_.axis, job_.library().version(),
                      name_of_rank(group_.rank, group_.world_ranks), group_.world_ranks.size()),
          nullptr);
   is_joined_ = true;
@@ -60,7 +64,7 @@ void NcclQueue::wait_until_joined() {
 
 std::shared_ptr<DeviceCall> NcclQueue::make_call(const BoardCall& call) const {
   auto made = std::make_shared<DeviceCall>(call);
-  made->inputs_ready.record(guard().getStream(job_->device()));
+  made->inputs_ready.record(guard().getStream(job_.device()));
   return made;
 }
 
@@ -71,13 +75,13 @@ void NcclQueue::enqueue(const std::shared_ptr<DeviceCall>& call, const Work& wor
 }
 
 void NcclQueue::begin(const std::shared_ptr<DeviceCall>& call, const Work& work) {
-  job_->check();
+  job_.check();
   call->inputs_ready.block(stream_);
   try {
     work(*handle(), stream_.native_handle());
   } catch (const core::CommError& error) {
-    job_->fail(fmt::format("{}: {}", group_.describe(call->call), error.what()));
-    job_->check();
+    job_.fail(fmt::format("{}: {}", group_.describe(call->call), error.what()));
+    job_.check();
   }
 }
 
@@ -85,8 +89,8 @@ bool NcclQueue::try_finish(const std::shared_ptr<DeviceCall>& call) {
   try {
     if (!handle()->is_settled()) return false;
   } catch (const core::CommError& error) {
-    job_->fail(fmt::format("{}: {}", group_.describe(call->call), error.what()));
-    job_->check();
+    job_.fail(fmt::format("{}: {}", group_.describe(call->call), error.what()));
+    job_.check();
   }
   finish(call);
   return true;
@@ -105,20 +109,30 @@ void NcclQueue::settle(const std::string& doing, const BoardCall* call) {
   WaitLoop loop(group_.timeout_s);
   try {
     while (!handle()->is_settled()) {
-      job_->check();
+      job_.check();
       if (loop.pause()) continue;
-      job_->fail(call ? late(*call, loop.idle_seconds())
+      job_.fail(call ? late(*call, loop.idle_seconds())
                       : fmt::format("{}: not every rank has joined after {:.1f} s", doing,
                                     loop.idle_seconds()));
     }
   } catch (const core::CommError& error) {
-    job_->fail(fmt::format("{}: {}", doing, error.what()));
+    job_.fail(fmt::format("{}: {}", doing, error.what()));
   }
-  job_->check();
+  job_.check();
 }
 
-bool NcclQueue::register_memory(void* data, size_t num_bytes) {
-  return handle()->register_memory(data, num_bytes);
+void NcclQueue::wait_until_idle() {
+  while (!is_idle()) {
+    job_.check();
+    std::this_thread::sleep_for(kIdlePoll);
+  }
+  job_.check();
+}
+
+void NcclQueue::register_memory(const at::Tensor& flat) {
+  if (!handle()->register_memory(flat.data_ptr(), flat.nbytes())) return;
+  const std::lock_guard lock(mutex_);
+  registered_.push_back(flat);
 }
 
 std::string NcclQueue::late(const BoardCall& call, double idle_s) const {
@@ -173,7 +187,8 @@ void NcclQueue::close(double patience_s) {
 
 DeviceOperation::DeviceOperation(std::shared_ptr<NcclQueue> queue, std::shared_ptr<DeviceCall> call,
                                  std::vector<at::Tensor> tensors, std::function<void()> enqueued)
-    : queue_(std::move(queue)),
+    : job_(queue->job().shared_from_this()),
+      queue_(std::move(queue)),
       call_(std::move(call)),
       tensors_(std::move(tensors)),
       enqueued_(std::move(enqueued)) {}
@@ -187,13 +202,13 @@ DeviceOperation::~DeviceOperation() {
 
 void DeviceOperation::wait() {
   if (enqueued_) enqueued_();
-  queue_->job().check();
-  call_->finished.block(guard().getStream(queue_->job().device()));
+  job_->check();
+  call_->finished.block(guard().getStream(job_->device()));
   tensors_.clear();
 }
 
 bool DeviceOperation::done() {
-  queue_->job().check();
+  job_->check();
   return call_->is_enqueued && call_->finished.query();
 }
 

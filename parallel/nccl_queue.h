@@ -35,7 +35,8 @@ class NcclQueue final : public Watched {
  public:
   using Work = std::function<void(NcclHandle& nccl, void* stream)>;
 
-  NcclQueue(std::shared_ptr<NcclJob> job, DeviceGroup group);
+  /// `job` outlives it: whoever keeps a queue beside the job keeps the job too.
+  NcclQueue(NcclJob& job, DeviceGroup group);
   /// Starts joining the communicator that `id` names.
   void join(const NcclId& id, int size, int rank);
   bool is_joined();
@@ -49,10 +50,13 @@ class NcclQueue final : public Watched {
   /// The same in two steps, without waiting: `finish` is tried until it is true.
   void begin(const std::shared_ptr<DeviceCall>& call, const Work& work);
   bool try_finish(const std::shared_ptr<DeviceCall>& call);
-  bool register_memory(void* data, size_t num_bytes);
+  /// Waits on the host until every call has run; the watchdog ends it after a deadline.
+  void wait_until_idle();
+  /// Keeps `flat` until the job ends, when the library takes the hint.
+  void register_memory(const at::Tensor& flat);
 
   const DeviceGroup& group() const { return group_; }
-  NcclJob& job() const { return *job_; }
+  NcclJob& job() const { return job_; }
   c10::Stream stream() const { return stream_; }
   /// The sentence about a call that nothing has happened to for `idle_s`.
   std::string late(const BoardCall& call, double idle_s) const;
@@ -69,7 +73,7 @@ class NcclQueue final : public Watched {
   std::optional<BoardCall> overdue(double& idle_s);
   NcclHandle* handle();
 
-  std::shared_ptr<NcclJob> job_;
+  NcclJob& job_;
   DeviceGroup group_;
   c10::Stream stream_;
   std::atomic<bool> is_joined_ = false;
@@ -77,6 +81,7 @@ class NcclQueue final : public Watched {
   std::unique_ptr<NcclHandle> handle_;  // null until `join`, then the same for good
   std::deque<std::shared_ptr<DeviceCall>> in_flight_;
   std::optional<Clock::time_point> front_began_;  // when the oldest call could begin
+  std::vector<at::Tensor> registered_;
 };
 
 /// What a caller gets: keeps the tensors until the current stream is ordered behind the call.
@@ -90,6 +95,7 @@ class DeviceOperation final : public Pending::Operation {
   bool done() override;
 
  private:
+  std::shared_ptr<NcclJob> job_;
   std::shared_ptr<NcclQueue> queue_;
   std::shared_ptr<DeviceCall> call_;
   std::vector<at::Tensor> tensors_;
