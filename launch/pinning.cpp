@@ -33,7 +33,8 @@ std::vector<int> ranks_of_nodes(const std::vector<std::vector<Core>>& nodes, int
   std::vector<int> ranks(nodes.size()), order(nodes.size());
   std::iota(order.begin(), order.end(), 0);
   const auto product = [&](int node) { return static_cast<int>(nodes[node].size()) * num_ranks; };
-  for (size_t node = 0; node < nodes.size(); ++node) ranks[node] = product(static_cast<int>(node)) / num_cores;
+  for (size_t node = 0; node < nodes.size(); ++node)
+    ranks[node] = product(static_cast<int>(node)) / num_cores;
   std::stable_sort(order.begin(), order.end(),
                    [&](int a, int b) { return product(a) % num_cores > product(b) % num_cores; });
   const int num_left = num_ranks - std::accumulate(ranks.begin(), ranks.end(), 0);

@@ -172,8 +172,9 @@ void MpiSession::State::open_device(const SessionOptions& options) {
   DevicePlacement placement{.host = host, .local_rank = local_rank, .may_share = options.share_devices};
   placement.visible_of_rank.resize(local_size);
   const uint64_t visible = std::hash<std::string>{}(options.visible_devices);
-  check_mpi(MPI_Allgather(&visible, 1, MPI_UINT64_T, placement.visible_of_rank.data(), 1, MPI_UINT64_T, local),
-            "MPI_Allgather");
+  check_mpi(
+      MPI_Allgather(&visible, 1, MPI_UINT64_T, placement.visible_of_rank.data(), 1, MPI_UINT64_T, local),
+      "MPI_Allgather");
   device = use_cuda_device(std::move(placement));
   if (size > 1) nccl = std::make_shared<NcclJob>(NcclLibrary::open(options.nccl_library), device);
 }
@@ -209,8 +210,8 @@ std::unique_ptr<Communicator> MpiSession::State::make_two_sided(const std::strin
                                                                 const std::vector<int>& world_ranks) {
   auto host_side = std::make_unique<MpiCommunicator>(make_group(axis, comm, world_ranks));
   MpiGroup setup = make_group(axis + " (device)", comm, world_ranks);
-  const DeviceGroup device_group{
-      axis, world_ranks, setup.rank, setup.axis_idx, setup.axis_names, setup.board, setup.timeout_s};
+  const DeviceGroup device_group{axis,        world_ranks,    setup.rank, setup.axis_idx, setup.axis_names,
+                                 setup.board, setup.timeout_s};
   setup.board = nullptr;  // the watchdog uses it too, which is no news of what the rank is doing
   auto make_device_side = [job = nccl, device_group, setup] {
     return std::make_unique<NcclCommunicator>(job, device_group, std::make_unique<MpiCommunicator>(setup));

@@ -1,6 +1,6 @@
-// A session of several processes over MPI; on CUDA devices with NCCL beside it, whose ids travel over MPI. Open MPI of Debian and Ubuntu provides
-// MPI_THREAD_MULTIPLE, which is required: the checkpoint writer talks to its peers beside the training
-// thread.
+// A session of several processes over MPI; on CUDA devices with NCCL beside it, whose ids travel over MPI.
+// Open MPI of Debian and Ubuntu provides MPI_THREAD_MULTIPLE, which is required: the checkpoint writer talks
+// to its peers beside the training thread.
 #pragma once
 
 #include <memory>

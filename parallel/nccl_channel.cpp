@@ -14,8 +14,8 @@ constexpr int kSender = 0, kReceiver = 1;  // ranks of the two within the channe
 
 }  // namespace
 
-NcclChannel::NcclChannel(NcclJob& job, DeviceGroup group, std::shared_ptr<DeviceSetup> setup,
-                         int peer, bool sends)
+NcclChannel::NcclChannel(NcclJob& job, DeviceGroup group, std::shared_ptr<DeviceSetup> setup, int peer,
+                         bool sends)
     : setup_(std::move(setup)),
       peer_(peer),
       sends_(sends),
@@ -26,7 +26,8 @@ NcclChannel::NcclChannel(NcclJob& job, DeviceGroup group, std::shared_ptr<Device
       id_->data(), {static_cast<int64_t>(id_->size())}, [kept = id_](void*) {}, at::kByte);
   {
     const std::lock_guard lock(setup_->mutex);
-    id_transfer_ = sends_ ? setup_->host->send(bytes, peer_, kIdTag) : setup_->host->recv(bytes, peer_, kIdTag);
+    id_transfer_ =
+        sends_ ? setup_->host->send(bytes, peer_, kIdTag) : setup_->host->recv(bytes, peer_, kIdTag);
   }
   if (sends_) queue_->join(*id_, 2, kSender);
 }

@@ -26,8 +26,7 @@ struct DeviceSetup {
 
 class NcclChannel final : public Watched, public std::enable_shared_from_this<NcclChannel> {
  public:
-  NcclChannel(NcclJob& job, DeviceGroup group, std::shared_ptr<DeviceSetup> setup, int peer,
-              bool sends);
+  NcclChannel(NcclJob& job, DeviceGroup group, std::shared_ptr<DeviceSetup> setup, int peer, bool sends);
   Pending post(const BoardCall& call, const at::Tensor& data);
 
   std::string look() override;

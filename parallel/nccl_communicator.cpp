@@ -40,12 +40,10 @@ NcclCommunicator::~NcclCommunicator() = default;
 
 // ---- the calls -------------------------------------------------------------------------------------------
 
-BoardCall NcclCommunicator::begin(Verb verb) {
+BoardCall NcclCommunicator::next_call(Verb verb, int64_t num_bytes, int detail) {
   job_->check();
   const uint64_t sequence = is_collective(verb) ? ++num_collectives_ : ++num_messages_;
-  const BoardCall call{group_.axis_idx, verb, sequence};
-  if (group_.board) group_.board->publish(call);
-  return call;
+  return {group_.axis_idx, verb, sequence, num_bytes, detail};
 }
 
 void NcclCommunicator::check_here(const at::Tensor& tensor) const {
@@ -53,16 +51,18 @@ void NcclCommunicator::check_here(const at::Tensor& tensor) const {
                 axis(), job_->device().str(), tensor.device().str());
 }
 
-Pending NcclCommunicator::run(Verb verb, std::vector<at::Tensor> tensors, const NcclQueue::Work& work) {
+Pending NcclCommunicator::run(const BoardCall& call, std::vector<at::Tensor> tensors,
+                              const NcclQueue::Work& work) {
   for (const at::Tensor& tensor : tensors) check_here(tensor);
-  const auto call = collectives_->make_call(begin(verb));
-  collectives_->enqueue(call, work);
-  return Pending(std::make_unique<DeviceOperation>(collectives_, call, std::move(tensors)));
+  const auto made = collectives_->make_call(call);
+  collectives_->enqueue(made, work);
+  return Pending(std::make_unique<DeviceOperation>(collectives_, made, std::move(tensors)));
 }
 
 Pending NcclCommunicator::all_gather(const at::Tensor& out, const at::Tensor& in) {
   check_all_gather(*this, out, in);
-  return run(Verb::kAllGather, {out, in}, [&](NcclHandle& nccl, void* stream) {
+  const BoardCall call = next_call(Verb::kAllGather, in.nbytes());
+  return run(call, {out, in}, [&](NcclHandle& nccl, void* stream) {
     nccl.all_gather(out.data_ptr(), in.const_data_ptr(), in.nbytes(), stream);
   });
 }
@@ -73,7 +73,9 @@ Pending NcclCommunicator::exchange(const std::vector<at::Tensor>& out_pieces,
   check_exchange(*this, out_pieces, in_pieces);
   std::vector<at::Tensor> tensors = out_pieces;
   tensors.insert(tensors.end(), in_pieces.begin(), in_pieces.end());
-  return run(Verb::kAllToAll, std::move(tensors), [&](NcclHandle& nccl, void* stream) {
+  int64_t num_bytes = 0;
+  for (const at::Tensor& piece : in_pieces) num_bytes += static_cast<int64_t>(piece.nbytes());
+  return run(next_call(Verb::kAllToAll, num_bytes), std::move(tensors), [&](NcclHandle& nccl, void* stream) {
     nccl.begin_group();
     for (int step = 0; step < size(); ++step) {
       const int from = (rank() + size() - step) % size(), to = (rank() + step) % size();
@@ -88,14 +90,16 @@ Pending NcclCommunicator::exchange(const std::vector<at::Tensor>& out_pieces,
 
 Pending NcclCommunicator::all_reduce(const at::Tensor& data, ReduceOp op) {
   check_all_reduce(*this, data, op);
-  return run(Verb::kAllReduce, {data}, [&](NcclHandle& nccl, void* stream) {
+  const BoardCall call = next_call(Verb::kAllReduce, data.nbytes(), static_cast<int>(op));
+  return run(call, {data}, [&](NcclHandle& nccl, void* stream) {
     nccl.all_reduce(data.data_ptr(), data.numel(), data.scalar_type(), op, stream);
   });
 }
 
 Pending NcclCommunicator::broadcast(const at::Tensor& data, int root) {
   check_broadcast(*this, data, root);
-  return run(Verb::kBroadcast, {data}, [&](NcclHandle& nccl, void* stream) {
+  const BoardCall call = next_call(Verb::kBroadcast, data.nbytes(), root);
+  return run(call, {data}, [&](NcclHandle& nccl, void* stream) {
     nccl.broadcast(data.data_ptr(), data.nbytes(), root, stream);
   });
 }
@@ -112,20 +116,22 @@ NcclChannel& NcclCommunicator::channel(int peer, bool sends) {
 Pending NcclCommunicator::send(const at::Tensor& data, int to, int tag) {
   check_message(*this, data, to, tag);
   check_here(data);
-  return channel(to, /*sends=*/true).post(begin(Verb::kSend), data);
+  return channel(to, /*sends=*/true).post(next_call(Verb::kSend, data.nbytes(), to), data);
 }
 
 Pending NcclCommunicator::recv(const at::Tensor& data, int from, int tag) {
   check_message(*this, data, from, tag);
   check_here(data);
-  return channel(from, /*sends=*/false).post(begin(Verb::kRecv), data);
+  return channel(from, /*sends=*/false).post(next_call(Verb::kRecv, data.nbytes(), from), data);
 }
 
 void NcclCommunicator::barrier() {
-  begin(Verb::kBarrier);
+  const uint64_t id = group_.board ? group_.board->begin(next_call(Verb::kBarrier)) : 0;
   collectives_->wait_until_idle();
   const std::lock_guard lock(setup_->mutex);
+  if (group_.board) group_.board->waiting(id);
   setup_->host->barrier();
+  if (group_.board) group_.board->done(id);
 }
 
 void NcclCommunicator::register_memory(const at::Tensor& flat) {

@@ -44,8 +44,8 @@ class NcclCommunicator final : public Communicator {
   void register_memory(const at::Tensor& flat) override;
 
  private:
-  BoardCall begin(Verb verb);
-  Pending run(Verb verb, std::vector<at::Tensor> tensors, const NcclQueue::Work& work);
+  BoardCall next_call(Verb verb, int64_t num_bytes = 0, int detail = 0);
+  Pending run(const BoardCall& call, std::vector<at::Tensor> tensors, const NcclQueue::Work& work);
   NcclChannel& channel(int peer, bool sends);
   void check_here(const at::Tensor& tensor) const;
 

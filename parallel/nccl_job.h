@@ -1,8 +1,8 @@
 // What all NCCL communicators of one process share: the library, the device, the watchdog thread, and the
 // first failure, after which every call on every one of them throws.
 //
-// A device call returns before it has run, so nobody may be waiting when a peer is lost. The watchdog looks at
-// everything in flight a few times per deadline; on an error, or when nothing has moved for a deadline, it
+// A device call returns before it has run, so nobody may be waiting when a peer is lost. The watchdog looks
+// at everything in flight a few times per deadline; on an error, or when nothing has moved for a deadline, it
 // aborts all communicators, which also ends their kernels, so that a thread that waits for the device comes
 // back. Work that was queued behind an aborted call then runs on data that never arrived: whoever uses its
 // results makes another call first, and that one throws.
@@ -54,7 +54,8 @@ class NcclJob : public std::enable_shared_from_this<NcclJob> {
 
   const NcclLibrary& library() const { return *library_; }
   c10::Device device() const { return device_; }
-  /// Owns `watched`, which therefore refers to the job without owning it. The smallest deadline decides how often the watchdog looks.
+  /// Owns `watched`, which therefore refers to the job without owning it. The smallest deadline decides how
+  /// often the watchdog looks.
   void watch(std::shared_ptr<Watched> watched, double timeout_s);
 
   /// Throws CommError when there was a failure on any communicator.

@@ -4,10 +4,10 @@
 #include <cstring>
 #include <dlfcn.h>
 #include <mutex>
+#include <nccl.h>
 #include <thread>
 
 #include <fmt/core.h>
-#include <nccl.h>
 
 #include "core/error.h"
 
@@ -242,8 +242,7 @@ bool NcclHandle::register_memory(void* data, size_t num_bytes) {
   if (!self.nccl->register_memory) return false;
   const std::lock_guard lock(self.mutex);
   void* registration = nullptr;
-  return self.comm &&
-         self.nccl->register_memory(self.comm, data, num_bytes, &registration) == ncclSuccess &&
+  return self.comm && self.nccl->register_memory(self.comm, data, num_bytes, &registration) == ncclSuccess &&
          registration;
 }
 

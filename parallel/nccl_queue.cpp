@@ -64,6 +64,7 @@ void NcclQueue::wait_until_joined() {
 
 std::shared_ptr<DeviceCall> NcclQueue::make_call(const BoardCall& call) const {
   auto made = std::make_shared<DeviceCall>(call);
+  if (group_.board) made->board_id = group_.board->begin(call);
   made->inputs_ready.record(guard().getStream(job_.device()));
   return made;
 }
@@ -111,9 +112,9 @@ void NcclQueue::settle(const std::string& doing, const BoardCall* call) {
     while (!handle()->is_settled()) {
       job_.check();
       if (loop.pause()) continue;
-      job_.fail(call ? late(*call, loop.idle_seconds())
-                      : fmt::format("{}: not every rank has joined after {:.1f} s", doing,
-                                    loop.idle_seconds()));
+      job_.fail(
+          call ? late(*call, loop.idle_seconds())
+               : fmt::format("{}: not every rank has joined after {:.1f} s", doing, loop.idle_seconds()));
     }
   } catch (const core::CommError& error) {
     job_.fail(fmt::format("{}: {}", doing, error.what()));
@@ -136,8 +137,7 @@ void NcclQueue::register_memory(const at::Tensor& flat) {
 }
 
 std::string NcclQueue::late(const BoardCall& call, double idle_s) const {
-  return late_report({group_.world_ranks, *group_.axis_names, group_.rank, group_.board},
-                     {call, idle_s, {}});
+  return late_report({group_.world_ranks, *group_.axis_names, group_.rank, group_.board}, {call, idle_s, {}});
 }
 
 // ---- what the watchdog asks ------------------------------------------------------------------------------
@@ -157,22 +157,30 @@ std::string NcclQueue::look() {
 
 std::optional<BoardCall> NcclQueue::overdue(double& idle_s) {
   const std::lock_guard lock(mutex_);
-  while (!in_flight_.empty() && in_flight_.front()->finished.query()) {
-    in_flight_.pop_front();
-    front_began_.reset();
-  }
+  drop_completed();
   if (in_flight_.empty() || !in_flight_.front()->inputs_ready.query()) return std::nullopt;
-  if (!front_began_) front_began_ = Clock::now();
+  if (!front_began_) {
+    front_began_ = Clock::now();
+    if (group_.board) group_.board->waiting(in_flight_.front()->board_id);
+  }
   idle_s = seconds_since(*front_began_);
   if (idle_s <= group_.timeout_s) return std::nullopt;
   return in_flight_.front()->call;
 }
 
+// With `mutex_` held.
+void NcclQueue::drop_completed() {
+  while (!in_flight_.empty() && in_flight_.front()->finished.query()) {
+    if (group_.board) group_.board->done(in_flight_.front()->board_id);
+    in_flight_.pop_front();
+    front_began_.reset();
+  }
+}
+
 bool NcclQueue::is_idle() {
   const std::lock_guard lock(mutex_);
-  for (const auto& call : in_flight_)
-    if (!call->finished.query()) return false;
-  return true;
+  drop_completed();
+  return in_flight_.empty();
 }
 
 void NcclQueue::abort() noexcept {

@@ -27,6 +27,7 @@ namespace athanor::parallel {
 struct DeviceCall {
   explicit DeviceCall(const BoardCall& made) : call(made) {}
   BoardCall call;
+  uint64_t board_id = 0;
   c10::Event inputs_ready{at::kCUDA}, finished{at::kCUDA};
   std::atomic<bool> is_enqueued = false;  ///< `finished` may be asked
 };
@@ -42,7 +43,7 @@ class NcclQueue final : public Watched {
   bool is_joined();
   void wait_until_joined();
 
-  /// A call whose inputs are what the current stream has been given so far.
+  /// A call whose inputs are what the current stream has been given so far, published on the board.
   std::shared_ptr<DeviceCall> make_call(const BoardCall& call) const;
   /// Enqueues it; returns when the library has taken it, at the latest after a deadline (CommError). One
   /// thread at a time.
@@ -70,6 +71,7 @@ class NcclQueue final : public Watched {
   using Clock = std::chrono::steady_clock;
   void settle(const std::string& doing, const BoardCall* call);
   void finish(const std::shared_ptr<DeviceCall>& call);
+  void drop_completed();
   std::optional<BoardCall> overdue(double& idle_s);
   NcclHandle* handle();
 

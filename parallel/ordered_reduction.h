@@ -25,7 +25,7 @@ struct ReductionOptions {
   int64_t scratch_bytes = int64_t{4} << 20;  ///< of this rank, for one reduction of host data in flight
   /// The same on a device, where a chunk must be long enough to be worth its launches.
   int64_t device_scratch_bytes = int64_t{128} << 20;
-  int chunks_in_flight = 2;                  ///< beside the chunk being summed
+  int chunks_in_flight = 2;  ///< beside the chunk being summed
 };
 
 class OrderedReduction {

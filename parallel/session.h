@@ -33,8 +33,8 @@ struct SessionOptions {
   /// Tensors live on a CUDA device: each rank gets one, and every communicator carries device tensors over
   /// NCCL beside host tensors over MPI.
   bool on_cuda = false;
-  bool share_devices = false;           ///< several ranks of a machine may use one device
-  std::string visible_devices;          ///< CUDA_VISIBLE_DEVICES as this rank has it
+  bool share_devices = false;                 ///< several ranks of a machine may use one device
+  std::string visible_devices;                ///< CUDA_VISIBLE_DEVICES as this rank has it
   std::string nccl_library = "libnccl.so.2";  ///< a path, or a name for the loader
 };
 

@@ -15,6 +15,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "tests/parallel/fake_stream.h"
+#include "tests/parallel/mpi_test_main.h"
 #include "tests/parallel/test_device.h"
 
 namespace athanor::tests {
@@ -124,6 +125,16 @@ class FakeCuda final : public c10::impl::DeviceGuardImplInterface {
 C10_REGISTER_GUARD_IMPL(CUDA, FakeCuda)
 
 }  // namespace
+
+std::string nccl_library() {
+  return ATHANOR_FAKE_NCCL;
+}
+
+void adjust_session(parallel::SessionOptions& options) {
+  options.on_cuda = true;
+  options.share_devices = true;  // several ranks on one GPU are a case
+  options.nccl_library = nccl_library();
+}
 
 at::Tensor on_device(const at::Tensor& host) {
   const at::Tensor kept = host.contiguous().clone();

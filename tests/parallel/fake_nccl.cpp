@@ -12,12 +12,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <nccl.h>
 #include <string>
 #include <thread>
 #include <unistd.h>
 #include <vector>
-
-#include <nccl.h>
 
 #include "tests/parallel/fake_stream.h"
 
@@ -36,8 +35,8 @@ struct Shared {
   std::map<std::pair<int, int>, int64_t> num_sent;  // by (from, to), only asked on one stream
 
   fs::path message(int from, int to) {
-    return folder / (std::to_string(from) + "-" + std::to_string(to) + "-" +
-                     std::to_string(num_sent[{from, to}]++));
+    return folder /
+           (std::to_string(from) + "-" + std::to_string(to) + "-" + std::to_string(num_sent[{from, to}]++));
   }
   void write(const char* data, size_t num_bytes, int to) {
     const fs::path path = message(rank, to), partial = path.string() + ".partial";

@@ -16,12 +16,8 @@ namespace {
 
 constexpr int kInvalidUsage = 5, kRemoteError = 6;
 
-std::string library_file() {
-  return std::getenv("ATHANOR_NCCL_LIBRARY");
-}
-
 void set(const char* function, int result) {
-  void* library = dlopen(library_file().c_str(), RTLD_NOW | RTLD_NOLOAD);
+  void* library = dlopen(tests::nccl_library().c_str(), RTLD_NOW | RTLD_NOLOAD);
   ASSERT_NE(library, nullptr);
   reinterpret_cast<void (*)(int)>(dlsym(library, function))(result);
 }
@@ -33,7 +29,7 @@ std::unique_ptr<NcclCommunicator> alone(const std::shared_ptr<NcclJob>& job) {
 }
 
 std::shared_ptr<NcclJob> new_job() {
-  return std::make_shared<NcclJob>(NcclLibrary::open(library_file()), tests::session().device());
+  return std::make_shared<NcclJob>(NcclLibrary::open(tests::nccl_library()), tests::session().device());
 }
 
 template <typename Call>

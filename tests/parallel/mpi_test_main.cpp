@@ -23,9 +23,7 @@ bool started_by_launcher() {
 parallel::SessionOptions session_options() {
   parallel::SessionOptions options{.under_mpi_launcher = started_by_launcher(), .timeout_s = 20};
   if (const char* host = std::getenv("ATHANOR_HOST")) options.host = host;
-  options.on_cuda = std::getenv("ATHANOR_TEST_ON_CUDA") != nullptr;
-  options.share_devices = true;  // several ranks on one GPU are a test case
-  if (const char* library = std::getenv("ATHANOR_NCCL_LIBRARY")) options.nccl_library = library;
+  if (adjust_session) adjust_session(options);
   return options;
 }
 

@@ -38,13 +38,8 @@ std::vector<int> everybody() {
   return ranks;
 }
 
-std::string library_file() {
-  const char* file = std::getenv("ATHANOR_NCCL_LIBRARY");
-  return file ? file : "libnccl.so.2";
-}
-
-// A backend of its own: what fails in it does not end the session's. The host side for its setup is an axis of
-// the session (host tensors travel over MPI there).
+// A backend of its own: what fails in it does not end the session's. The host side for its setup is an axis
+// of the session (host tensors travel over MPI there).
 struct OwnBackend {
   std::shared_ptr<NcclJob> job;
   std::unique_ptr<NcclCommunicator> comm;
@@ -56,7 +51,7 @@ std::unique_ptr<Communicator> host_side(const std::string& axis) {
 
 OwnBackend own_backend(const std::string& axis, double timeout_s) {
   OwnBackend backend;
-  backend.job = std::make_shared<NcclJob>(NcclLibrary::open(library_file()), session().device());
+  backend.job = std::make_shared<NcclJob>(NcclLibrary::open(tests::nccl_library()), session().device());
   const auto names = std::make_shared<std::vector<std::string>>(1, axis);
   const DeviceGroup group{axis, everybody(), session().rank(), 0, names, nullptr, timeout_s};
   backend.comm = std::make_unique<NcclCommunicator>(backend.job, group, host_side(axis + " (host)"));
@@ -82,7 +77,8 @@ at::Tensor letter(int from, int to, int64_t count, at::ScalarType dtype = at::kF
 
 TEST(Nccl, AllGatherOfEveryDtypeAlsoInPlace) {
   const Axis axis = make_axis("gather");
-  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kLong, at::kByte, at::kDouble, at::kInt}) {
+  for (const at::ScalarType dtype :
+       {at::kFloat, at::kBFloat16, at::kLong, at::kByte, at::kDouble, at::kInt}) {
     std::vector<at::Tensor> parts;
     for (int r = 0; r < axis->size(); ++r) parts.push_back(letter(r % 2, 0, 1001, dtype));
     const at::Tensor expected = at::cat(parts);

@@ -1,7 +1,10 @@
+#include <cstdlib>
+
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include "tests/parallel/mpi_test_main.h"
 #include "tests/parallel/test_device.h"
 
 namespace athanor::tests {
@@ -12,6 +15,17 @@ c10::impl::VirtualGuardImpl cuda() {
 }
 
 }  // namespace
+
+std::string nccl_library() {
+  const char* file = std::getenv("ATHANOR_NCCL_LIBRARY");
+  return file ? file : "libnccl.so.2";
+}
+
+void adjust_session(parallel::SessionOptions& options) {
+  options.on_cuda = true;
+  options.share_devices = true;  // several ranks on one GPU are a case
+  options.nccl_library = nccl_library();
+}
 
 at::Tensor on_device(const at::Tensor& host) {
   return host.to(cuda().getDevice());

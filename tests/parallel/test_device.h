@@ -3,11 +3,14 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include <ATen/core/Tensor.h>
 
 namespace athanor::tests {
 
+/// The NCCL to open: a path, or a name for the loader.
+std::string nccl_library();
 /// A copy of a host tensor on the device of the session.
 at::Tensor on_device(const at::Tensor& host);
 /// A copy on the host of what the current stream leaves in `device`.
