@@ -13,6 +13,7 @@
 #include "core/parallel_for.h"
 #include "launch/commands.h"
 #include "launch/environment.h"
+#include "launch/place_process.h"
 #include "launch/start_agreement.h"
 #include "parallel/session.h"
 #include "trainer/trainer.h"
@@ -46,7 +47,7 @@ void prepare_process(const configs::RunConfig& config, parallel::Session& sessio
   core::log::configure(
       {.rank = session.rank(), .console_level = level_of(config.run.log_level), .directory = logs});
   session.set_flight_directory(logs);
-  core::set_num_threads(threads_per_rank(config.run.threads, session.local_size()));
+  place_process(session, {.may_pin = config.run.pin == "auto", .threads = config.run.threads});
   at::set_num_threads(
       1);  // the kernels bring their own threads; a second pool would fight them for the cores
 }
@@ -68,6 +69,18 @@ trainer::Outcome train_or_abort(const trainer::TrainerOptions& options, parallel
   }
 }
 
+parallel::SessionOptions session_options(const configs::RunConfig& config, const LauncherFacts& facts) {
+  parallel::SessionOptions options;
+  options.under_mpi_launcher = facts.is_under_mpi;
+  options.timeout_s = config.parallel.timeout;
+  options.host = facts.host;
+  options.on_cuda = config.run.device == "cuda";
+  options.share_devices = config.run.share_devices;
+  options.visible_devices = facts.visible_devices;
+  if (!facts.nccl_library.empty()) options.nccl_library = facts.nccl_library;
+  return options;
+}
+
 void run_train(const TrainArguments& arguments) {
   const LauncherFacts facts = launcher_facts();
   trainer::TrainerOptions options;
@@ -77,8 +90,7 @@ void run_train(const TrainArguments& arguments) {
   options.stop_signal = &stop_signal();
   options.is_terminal = ::isatty(STDOUT_FILENO) != 0;
   keep_large_allocations();
-  const auto session = parallel::start_session(
-      {.under_mpi_launcher = facts.is_under_mpi, .timeout_s = options.config.parallel.timeout});
+  const auto session = parallel::start_session(session_options(options.config, facts));
   core::log::configure({.rank = session->rank(), .console_level = level_of(options.config.run.log_level)});
   if (train_or_abort(options, *session) == trainer::Outcome::kStopRequested)
     throw core::StartAgain(

@@ -4,15 +4,19 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <unistd.h>
 
 #include <mpi.h>
 
 #include "core/error.h"
 #include "core/log.h"
+#include "parallel/cuda_device.h"
+#include "parallel/device_communicator.h"
 #include "parallel/job_watch.h"
 #include "parallel/mpi_communicator.h"
 #include "parallel/mpi_support.h"
+#include "parallel/nccl_communicator.h"
 #include "parallel/self_communicator.h"
 
 namespace athanor::parallel {
@@ -40,14 +44,20 @@ struct MpiSession::State {
   Progress progress;
   std::shared_ptr<std::vector<std::string>> axis_names = std::make_shared<std::vector<std::string>>();
   std::unique_ptr<Communicator> world;
+  c10::Device device = at::kCPU;
+  std::shared_ptr<NcclJob> nccl;  // null: tensors live on the host
   bool finished = false;
 
   void initialise_library();
   void find_neighbours(int ranks_per_machine);
   void open_board();
   void start_watch();
+  void open_device(const SessionOptions& options);
+  MpiGroup make_group(const std::string& axis, MPI_Comm comm, const std::vector<int>& world_ranks);
   std::unique_ptr<Communicator> make_communicator(const std::string& axis, MPI_Comm comm,
                                                   const std::vector<int>& world_ranks);
+  std::unique_ptr<Communicator> make_two_sided(const std::string& axis, MPI_Comm comm,
+                                               const std::vector<int>& world_ranks);
 };
 
 namespace {
@@ -71,7 +81,9 @@ MpiSession::MpiSession(const SessionOptions& options) : state_(std::make_unique<
   state_->timeout_s = options.timeout_s;
   state_->initialise_library();
   state_->find_neighbours(options.ranks_per_machine);
+  if (!options.host.empty()) state_->host = options.host;
   state_->open_board();
+  if (options.on_cuda) state_->open_device(options);
   state_->start_watch();
   state_->world = state_->make_communicator("world", MPI_COMM_WORLD, all_ranks(state_->size));
 }
@@ -156,8 +168,19 @@ void MpiSession::State::start_watch() {
   watch = std::make_unique<JobWatch>(std::move(facts), desk, board.get());
 }
 
-std::unique_ptr<Communicator> MpiSession::State::make_communicator(const std::string& axis, MPI_Comm comm,
-                                                                   const std::vector<int>& world_ranks) {
+void MpiSession::State::open_device(const SessionOptions& options) {
+  DevicePlacement placement{.host = host, .local_rank = local_rank, .may_share = options.share_devices};
+  placement.visible_of_rank.resize(local_size);
+  const uint64_t visible = std::hash<std::string>{}(options.visible_devices);
+  check_mpi(
+      MPI_Allgather(&visible, 1, MPI_UINT64_T, placement.visible_of_rank.data(), 1, MPI_UINT64_T, local),
+      "MPI_Allgather");
+  device = use_cuda_device(std::move(placement));
+  if (size > 1) nccl = std::make_shared<NcclJob>(NcclLibrary::open(options.nccl_library), device);
+}
+
+MpiGroup MpiSession::State::make_group(const std::string& axis, MPI_Comm comm,
+                                       const std::vector<int>& world_ranks) {
   MpiGroup group;
   group.axis = axis;
   group.collective_handle = MPI_Comm_c2f(duplicate(comm));
@@ -173,7 +196,27 @@ std::unique_ptr<Communicator> MpiSession::State::make_communicator(const std::st
                 kMaxBoardAxes);
   axis_names->push_back(axis);
   board->join(group.axis_idx, world_ranks);
-  return std::make_unique<MpiCommunicator>(std::move(group));
+  return group;
+}
+
+std::unique_ptr<Communicator> MpiSession::State::make_communicator(const std::string& axis, MPI_Comm comm,
+                                                                   const std::vector<int>& world_ranks) {
+  if (nccl) return make_two_sided(axis, comm, world_ranks);
+  return std::make_unique<MpiCommunicator>(make_group(axis, comm, world_ranks));
+}
+
+// Device calls are numbered apart from host calls, so they have an entry of their own on the board.
+std::unique_ptr<Communicator> MpiSession::State::make_two_sided(const std::string& axis, MPI_Comm comm,
+                                                                const std::vector<int>& world_ranks) {
+  auto host_side = std::make_unique<MpiCommunicator>(make_group(axis, comm, world_ranks));
+  MpiGroup setup = make_group(axis + " (device)", comm, world_ranks);
+  const DeviceGroup device_group{axis,        world_ranks,    setup.rank, setup.axis_idx, setup.axis_names,
+                                 setup.board, setup.timeout_s};
+  setup.board = nullptr;  // the watchdog uses it too, which is no news of what the rank is doing
+  auto make_device_side = [job = nccl, device_group, setup] {
+    return std::make_unique<NcclCommunicator>(job, device_group, std::make_unique<MpiCommunicator>(setup));
+  };
+  return std::make_unique<DeviceCommunicator>(std::move(host_side), make_device_side, nccl);
 }
 
 int MpiSession::rank() const {
@@ -190,6 +233,9 @@ int MpiSession::local_size() const {
 }
 const std::string& MpiSession::host() const {
   return state_->host;
+}
+c10::Device MpiSession::device() const {
+  return state_->device;
 }
 void MpiSession::set_timeout(double timeout_s) {
   state_->timeout_s = timeout_s;
@@ -218,6 +264,7 @@ std::unique_ptr<Communicator> MpiSession::split(const std::string& axis,
   auto communicator = state_->make_communicator(axis, comm, world_ranks);
   check_mpi(MPI_Comm_free(&comm), "MPI_Comm_free");
   if (size == 1) return std::make_unique<SelfCommunicator>(axis);
+  if (state_->nccl) static_cast<DeviceCommunicator&>(*communicator).open();
   return communicator;
 }
 
@@ -231,8 +278,10 @@ void MpiSession::set_flight_directory(const std::string& directory) {
 void MpiSession::finish() {
   if (state_->finished) return;
   state_->progress.enter(Phase::kEnding);
+  if (state_->nccl) state_->nccl->drain(state_->timeout_s);
   state_->board->own().state = RankState::kFinished;
   world().barrier();
+  if (state_->nccl) state_->nccl->close();
   state_->finished = true;
   state_->watch.reset();
   check_mpi(MPI_Win_free(&state_->board_window), "MPI_Win_free");
@@ -246,6 +295,7 @@ void MpiSession::fail(const core::Error& error) {
 void MpiSession::abort(int exit_code) {
   state_->board->own().state = RankState::kFailed;
   core::log::flush();
+  if (state_->nccl) state_->nccl->abort();
   MPI_Abort(MPI_COMM_WORLD, exit_code);
   std::_Exit(exit_code);
 }

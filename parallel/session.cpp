@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "parallel/cuda_device.h"
 #include "parallel/mpi_session.h"
 #include "parallel/self_communicator.h"
 
@@ -18,11 +19,16 @@ std::string host_name() {
 
 class SingleProcessSession final : public Session {
  public:
+  explicit SingleProcessSession(const SessionOptions& options)
+      : host_(options.host.empty() ? host_name() : options.host) {
+    if (options.on_cuda) device_ = use_cuda_device({.host = host_, .visible_of_rank = {0}});
+  }
   int rank() const override { return 0; }
   int size() const override { return 1; }
   int local_rank() const override { return 0; }
   int local_size() const override { return 1; }
   const std::string& host() const override { return host_; }
+  c10::Device device() const override { return device_; }
   void set_timeout(double) override {}  // nobody to wait for
   Communicator& world() override { return world_; }
 
@@ -49,14 +55,15 @@ class SingleProcessSession final : public Session {
  private:
   SelfCommunicator world_{"world"};
   Progress progress_;
-  std::string host_ = host_name();
+  std::string host_;
+  c10::Device device_ = at::kCPU;
 };
 
 }  // namespace
 
 std::unique_ptr<Session> start_session(const SessionOptions& options) {
   if (options.under_mpi_launcher) return std::make_unique<MpiSession>(options);
-  return std::make_unique<SingleProcessSession>();
+  return std::make_unique<SingleProcessSession>(options);
 }
 
 }  // namespace athanor::parallel

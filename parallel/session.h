@@ -27,6 +27,15 @@ struct SessionOptions {
   double timeout_s = 600;
   /// For tests: so many consecutive ranks count as one machine, the others as further ones; 0: as it is.
   int ranks_per_machine = 0;
+  /// The name of this machine (empty: what the system says). Placement never depends on it.
+  std::string host;
+
+  /// Tensors live on a CUDA device: each rank gets one, and every communicator carries device tensors over
+  /// NCCL beside host tensors over MPI.
+  bool on_cuda = false;
+  bool share_devices = false;                 ///< several ranks of a machine may use one device
+  std::string visible_devices;                ///< CUDA_VISIBLE_DEVICES as this rank has it
+  std::string nccl_library = "libnccl.so.2";  ///< a path, or a name for the loader
 };
 
 class Session {
@@ -37,6 +46,8 @@ class Session {
   virtual int local_rank() const = 0;  ///< position among the processes of this machine
   virtual int local_size() const = 0;
   virtual const std::string& host() const = 0;
+  /// Where this rank's tensors live.
+  virtual c10::Device device() const = 0;
 
   /// The deadline of communicators made from now on.
   virtual void set_timeout(double timeout_s) = 0;
@@ -65,7 +76,8 @@ class Session {
   [[noreturn]] virtual void abort(int exit_code) = 0;
 };
 
-/// Throws CommError when the MPI library cannot be started or does not allow calls from several threads.
+/// Throws CommError when the MPI library cannot be started or does not allow calls from several threads, and
+/// ConfigError when a device or a library for it is missing.
 std::unique_ptr<Session> start_session(const SessionOptions& options);
 
 }  // namespace athanor::parallel

@@ -114,6 +114,7 @@ void ParameterStore::allocate(Group& group) {
   const bool is_fp32 = options_.compute_dtype == at::kFloat;
   const ElementRange all{0, group.padded_size()}, mine = group.shard();
   group.weights = at::zeros({shards_weights ? mine.end - mine.begin : all.end}, options_.compute_dtype);
+  group.comm.register_memory(group.weights);  // gathered, or reduced into, every step
   if (!shards_weights) bind_values(group, group.weights);
   OptimizerSlice slice{&group.parameters, &group.layout, shards_masters ? mine : all, mine, {}, {}};
   const at::Tensor computed = shards_weights || !shards_masters ? group.weights : part(group.weights, mine);

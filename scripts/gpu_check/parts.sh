@@ -13,7 +13,11 @@ part_golden() {
   programs golden 180 'test_*cuda*' '^test_kernels_cuda$|nccl'
 }
 
-part_nccl() { programs nccl 120 'test_*nccl*'; }
+part_nccl() {
+  programs nccl 120 'test_*nccl*'
+  # Both on the one GPU, which NCCL takes from 2.30 on: an older one must refuse at once, and say why.
+  check nccl/two_ranks 120 scripts/mpirun.sh -np 2 "$work/bin/test_nccl"
+}
 
 part_bench() {
   programs bench 180 'bench_*cuda*'
