@@ -42,4 +42,5 @@ get_filename_component(_site ${ATHANOR_TORCH_DIR} DIRECTORY)
 target_link_options(athanor_torch INTERFACE
   -Wl,--allow-shlib-undefined
   -Wl,-rpath,${ATHANOR_TORCH_DIR}/lib -Wl,-rpath-link,${ATHANOR_TORCH_DIR}/lib
-  -Wl,-rpath,${_site}/nvidia/cu13/lib -Wl,-rpath-link,${_site}/nvidia/cu13/lib)
+  -Wl,-rpath,${_site}/nvidia/cu13/lib -Wl,-rpath-link,${_site}/nvidia/cu13/lib
+  -Wl,-rpath,${_site}/nvidia/nccl/lib)  # where the wheel of NCCL lies, for dlopen

@@ -96,6 +96,8 @@ struct ModelConfig {
   bool norm_topk_prob = true;
   int64_t decoder_sparse_step = 1;
   std::vector<int64_t> mlp_only_layers;
+  double expert_capacity_factor = 0.0;
+  std::string expert_capacity_policy = "position";
 
   int64_t q_lora_rank = 0;
   int64_t kv_lora_rank = 64;
@@ -233,6 +235,20 @@ struct ModelConfig {
           {.meaning = "layers, counted from 0, that are dense whatever decoder_sparse_step says",
            .minimum = 0,
            .maximum = 4095});
+    describe_capacity(section, visit);
+  }
+
+  static void describe_capacity(auto& section, auto& visit) {
+    visit("expert_capacity_factor", section.expert_capacity_factor,
+          {.meaning =
+               "training: an expert takes at most so many times its even share of a micro batch's choices, "
+               "the others are dropped (0: no limit, nothing is dropped)",
+           .minimum = 0,
+           .maximum = 65536});
+    visit("expert_capacity_policy", section.expert_capacity_policy,
+          {.meaning =
+               "which of too many choices an expert keeps: the first tokens, or the highest routing weights",
+           .choices = {"position", "score"}});
   }
 
   static void describe_latent_attention(auto& section, auto& visit) {

@@ -14,7 +14,9 @@ struct ProcessConfig {
   std::string dir;
   int64_t seed = 1234;
   std::string device = "cpu";
+  bool share_devices = false;
   int64_t threads = 0;
+  std::string pin = "auto";
   std::string log_level = "info";
 
   static void describe(auto& section, auto& visit) {
@@ -25,11 +27,18 @@ struct ProcessConfig {
     visit("device", section.device,
           {.meaning = "where tensors live: host memory, or one NVIDIA GPU for each rank of a machine",
            .choices = {"cpu", "cuda"}});
+    visit("share_devices", section.share_devices,
+          {.meaning = "several ranks of a machine may use one GPU (for trying things out: they take turns)"});
     visit("threads", section.threads,
           {.meaning = "compute threads of one rank (0: the machine's cores shared by its ranks)",
            .unit = "threads",
            .minimum = 0,
            .maximum = 4096});
+    visit("pin", section.pin,
+          {.meaning = "auto: where a machine has at least one core per rank, each rank keeps to cores of its "
+                      "own, within a NUMA node where possible, unless the launcher has placed the ranks "
+                      "already; none: the system places them",
+           .choices = {"auto", "none"}});
     visit("log_level", section.log_level,
           {.meaning = "least serious messages that are logged",
            .choices = {"debug", "info", "warning", "error"}});

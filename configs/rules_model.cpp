@@ -42,7 +42,8 @@ const std::set<std::string>& options_unused_by(const std::string& architecture) 
   static const std::set<std::string> kDense = [] {
     std::set<std::string> names = kDeepseekOnly;
     names.insert({"n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob",
-                  "decoder_sparse_step", "mlp_only_layers", "router_aux_loss_coef"});
+                  "decoder_sparse_step", "mlp_only_layers", "router_aux_loss_coef", "expert_capacity_factor",
+                  "expert_capacity_policy"});
     return names;
   }();
   static const std::map<std::string, std::set<std::string>> kUnused = {
@@ -168,6 +169,15 @@ void check_experts(const ModelConfig& m, ModelRules& rules) {
   if (m.num_experts_per_tok <= m.n_routed_experts) check_groups(m, rules);
 }
 
+void check_capacity(const ModelConfig& m, ModelRules& rules) {
+  rules.require(m.expert_capacity_factor > 0 || m.expert_capacity_policy == "position",
+                {"expert_capacity_policy", "expert_capacity_factor"},
+                "{} has no effect without a limit; set expert_capacity_factor or remove it",
+                m.expert_capacity_policy);
+  rules.require(m.is_moe() || m.expert_capacity_factor == 0, {"expert_capacity_factor", "n_routed_experts"},
+                "{} has no effect on a network without routed experts; remove it", m.expert_capacity_factor);
+}
+
 void check_layers(const ModelConfig& m, ModelRules& rules) {
   rules.require(m.first_k_dense_replace <= m.num_hidden_layers,
                 {"first_k_dense_replace", "num_hidden_layers"}, "{} is above num_hidden_layers {}; lower it",
@@ -182,8 +192,13 @@ void check_layers(const ModelConfig& m, ModelRules& rules) {
 }  // namespace
 
 bool may_stand_beside_from(const std::string& model_option) {
-  static const std::set<std::string> kOptions = {"from", "mtp_loss_weight", "router_bias_update_rate",
-                                                 "sequence_aux_loss_weight", "router_aux_loss_coef"};
+  static const std::set<std::string> kOptions = {"from",
+                                                 "mtp_loss_weight",
+                                                 "router_bias_update_rate",
+                                                 "sequence_aux_loss_weight",
+                                                 "router_aux_loss_coef",
+                                                 "expert_capacity_factor",
+                                                 "expert_capacity_policy"};
   return kOptions.count(model_option) > 0;
 }
 
@@ -199,6 +214,7 @@ void check_model_rules(const ModelConfig& model, Violations& violations) {
   }
   check_rope_scaling(model, rules);
   check_experts(model, rules);
+  check_capacity(model, rules);
   check_layers(model, rules);
 }
 

@@ -140,16 +140,79 @@ void check_degrees(const ParallelConfig& parallel, std::optional<int64_t> world_
       parallel.expert, data, parallel.context, data * parallel.context);
 }
 
+void check_expert(const RunConfig& config, Rules& rules) {
+  const ParallelConfig& parallel = config.parallel;
+  const bool is_known = config.model.from.empty();  // else the model is checked when it is opened
+  const int64_t experts = config.model.n_routed_experts;
+  rules.require(
+      !is_known || experts > 0 || parallel.expert == 1, {"parallel.expert", "model.n_routed_experts"},
+      "{} ranks have no experts to share out: model.n_routed_experts is 0; set parallel.expert to 1",
+      parallel.expert);
+  rules.require(
+      !is_known || experts % parallel.expert == 0, {"parallel.expert", "model.n_routed_experts"},
+      "{} does not divide model.n_routed_experts {}; every rank of the expert axis holds equally many",
+      parallel.expert, experts);
+  rules.require(!is_known || experts > 0 || parallel.expert_payload == "auto",
+                {"parallel.expert_payload", "model.n_routed_experts"},
+                "{} has no effect on a network without routed experts; remove it", parallel.expert_payload);
+  rules.require(!parallel.expert_tensor || (parallel.tensor > 1 && (!is_known || experts > 0)),
+                {"parallel.expert_tensor", "parallel.tensor", "model.n_routed_experts"},
+                "true has no effect with parallel.tensor {} and model.n_routed_experts {}; remove it",
+                parallel.tensor, experts);
+  rules.require(
+      !parallel.expert_tensor || !is_known || config.model.moe_intermediate_size % parallel.tensor == 0,
+      {"parallel.expert_tensor", "parallel.tensor", "model.moe_intermediate_size"},
+      "parallel.tensor {} does not divide model.moe_intermediate_size {}; set it to false or change one "
+      "of them",
+      parallel.tensor, config.model.moe_intermediate_size);
+  rules.require(parallel.expert_payload != "fp32" || config.training.precision == "fp32",
+                {"parallel.expert_payload", "training.precision"},
+                "fp32 is wider than what is computed in training.precision {}; choose auto",
+                config.training.precision);
+}
+
+// Whether some layer has the dense feed-forward part.
+bool has_dense_layer(const ModelConfig& model) {
+  if (!model.is_moe() || model.first_k_dense_replace > 0 || !model.mlp_only_layers.empty()) return true;
+  return model.decoder_sparse_step > 1;
+}
+
+// Tensor parallelism cuts heads, widths, the vocabulary and, between layers, the tokens of a micro batch.
+void check_tensor(const RunConfig& config, Rules& rules) {
+  const int64_t tensor = config.parallel.tensor;
+  const ModelConfig& model = config.model;
+  const auto divides = [&](int64_t size, std::vector<std::string> keys, const std::string& what) {
+    keys.insert(keys.begin(), "parallel.tensor");
+    rules.require(size % tensor == 0, std::move(keys), "{} does not divide {} {}; change one of them", tensor,
+                  what, size);
+  };
+  divides(config.training.micro_batch_size * config.data.sequence_length,
+          {"training.micro_batch_size", "data.sequence_length"},
+          fmt::format("training.micro_batch_size {} x data.sequence_length {} =",
+                      config.training.micro_batch_size, config.data.sequence_length));
+  if (!model.from.empty()) return;
+  const auto divides_option = [&](int64_t size, const std::string& option) {
+    divides(size, {"model." + option}, "model." + option);
+  };
+  divides_option(model.num_attention_heads, "num_attention_heads");
+  if (!model.has_latent_attention()) divides_option(model.key_value_heads(), "num_key_value_heads");
+  divides_option(model.vocab_size, "vocab_size");
+  if (has_dense_layer(model)) divides_option(model.intermediate_size, "intermediate_size");
+  if (model.is_moe())
+    divides(model.moe_intermediate_size * model.n_shared_experts,
+            {"model.moe_intermediate_size", "model.n_shared_experts"},
+            fmt::format("model.moe_intermediate_size {} x n_shared_experts {} =", model.moe_intermediate_size,
+                        model.n_shared_experts));
+}
+
 void check_parallel(const ParallelConfig& parallel, Rules& rules) {
-  const std::pair<const char*, int64_t> degrees[] = {{"parallel.tensor", parallel.tensor},
-                                                     {"parallel.expert", parallel.expert},
-                                                     {"parallel.pipeline", parallel.pipeline},
+  const std::pair<const char*, int64_t> degrees[] = {{"parallel.pipeline", parallel.pipeline},
                                                      {"parallel.context", parallel.context}};
   for (const auto& [key, degree] : degrees) {
     rules.require(
         degree == 1, {key},
-        "{} is not available in this version; available: 1 (ranks share the work through parallel.data "
-        "and parallel.zero)",
+        "{} is not available in this version; available: 1 (ranks share the work through parallel.data, "
+        "parallel.tensor and parallel.zero)",
         degree);
   }
 }
@@ -174,6 +237,8 @@ void check_training_rules(const RunConfig& config, std::optional<int64_t> world_
   check_schedule(config, rules);
   check_parallel(config.parallel, rules);
   check_degrees(config.parallel, world_size, rules);
+  check_expert(config, rules);
+  check_tensor(config, rules);
 }
 
 Violations broken_rules(const RunConfig& config, Purpose purpose, std::optional<int64_t> world_size) {

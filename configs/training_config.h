@@ -186,6 +186,9 @@ struct ParallelConfig {
   int64_t pipeline = 1;
   int64_t context = 1;
   int64_t prefetch_blocks = 1;
+  bool expert_tensor = false;
+  std::string expert_payload = "auto";
+  double timeout = 600;
 
   static void describe(auto& section, auto& visit) {
     visit(
@@ -205,11 +208,26 @@ struct ParallelConfig {
     describe_degree(visit, "expert", section.expert, "expert-parallel degree: splits the experts of a layer");
     describe_degree(visit, "pipeline", section.pipeline, "pipeline-parallel degree: splits the layers");
     describe_degree(visit, "context", section.context, "context-parallel degree: splits each sequence");
+    visit("timeout", section.timeout,
+          {.meaning =
+               "a rank that others wait for longer than this is reported and the job ends (exit code 76)",
+           .unit = "seconds",
+           .minimum = 0,
+           .above_minimum = true});
     visit("prefetch_blocks", section.prefetch_blocks,
           {.meaning = "zero 3: blocks whose weights are gathered ahead of use",
            .unit = "blocks",
            .minimum = 0,
            .maximum = 64});
+    visit(
+        "expert_tensor", section.expert_tensor,
+        {.meaning = "tensor parallelism cuts the width of every expert too; false: a tensor rank holds whole "
+                    "experts for its own tokens"});
+    visit("expert_payload", section.expert_payload,
+          {.meaning =
+               "what rows are rounded to on their way to the experts and back (auto: what the blocks compute "
+               "in, so nothing is rounded)",
+           .choices = {"auto", "fp32", "bf16", "fp8"}});
   }
 
   bool operator==(const ParallelConfig&) const = default;

@@ -42,7 +42,7 @@ at::Tensor LoadedModel::hidden_states(const model::MicroBatch& batch) {
   model::PassContext pass = model::make_pass(model_, on_device);
   pass.takes_loss = false;
   at::Tensor hidden = at::empty({0}, at::kFloat);
-  for (auto& block : model_.blocks) hidden = block->forward(hidden, pass).hidden_TD;
+  for (auto& block : model_.blocks) hidden = block->forward(hidden, pass).hidden_tD;
   return hidden;
 }
 

@@ -72,6 +72,17 @@ void Checker::offsets(const char* name, const std::vector<int64_t>& offsets, int
                   offsets[i], offsets[i + 1], i + 1);
 }
 
+void Checker::vocabulary_rows(const VocabularyRows& rows, int64_t num_given) const {
+  if (rows.size == 0) {
+    ATHANOR_CHECK(rows.first == 0, "{}: the whole vocabulary starts at row {}, expected 0", operation_,
+                  rows.first);
+    return;
+  }
+  ATHANOR_CHECK(rows.first >= 0 && rows.first + num_given <= rows.size,
+                "{}: {} rows from row {} on, expected them to lie in a vocabulary of {}", operation_,
+                num_given, rows.first, rows.size);
+}
+
 bool Checker::on_cuda(std::initializer_list<const at::Tensor*> tensors) const {
   const at::Tensor* first = nullptr;
   for (const at::Tensor* tensor : tensors) {
@@ -83,6 +94,11 @@ bool Checker::on_cuda(std::initializer_list<const at::Tensor*> tensors) const {
   ATHANOR_CHECK(first && (first->is_cpu() || first->is_cuda()), "{}: tensors are on {}, expected cpu or cuda",
                 operation_, first ? first->device().str() : "no device");
   return first->is_cuda();
+}
+
+void Checker::on_cpu(std::initializer_list<const at::Tensor*> tensors) const {
+  if (on_cuda(tensors))
+    throw core::ConfigError("{} has no CUDA kernel in this version: set run.device to cpu", operation_);
 }
 
 }  // namespace athanor::kernels

@@ -8,6 +8,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "kernels/ops.h"
+
 namespace athanor::kernels {
 
 class Checker {
@@ -31,9 +33,14 @@ class Checker {
   void offsets(const char* name, const std::vector<int64_t>& offsets, int64_t num_groups,
                int64_t num_rows) const;
 
+  /// `num_given` rows lie inside the vocabulary.
+  void vocabulary_rows(const VocabularyRows& rows, int64_t num_given) const;
+
   /// All tensors (undefined ones are left out) lie on one device: true when it is a CUDA device, false for
   /// the CPU.
   bool on_cuda(std::initializer_list<const at::Tensor*> tensors) const;
+  /// For an operation without a CUDA kernel: ConfigError when a tensor is on a CUDA device.
+  void on_cpu(std::initializer_list<const at::Tensor*> tensors) const;
 
   const char* operation() const { return operation_; }
 

@@ -25,6 +25,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -193,27 +194,50 @@ void combine_backward(const at::Tensor& dy_PD, const at::Tensor& dweights_TA, co
 // ---- embedding and loss
 // --------------------------------------------------------------------------------------
 
-/// y [T, D] = w[ids]; ids [T] int64, each in [0, V): checked, DataError names the first bad one. On a CUDA
-/// device, where looking would make the host wait, a bad id makes its row NaN: whoever moves ids there checks
-/// them first.
-void embedding(const at::Tensor& y_TD, const at::Tensor& ids_T, const at::Tensor& w_VD);
-/// dw [V, D] fp32 += rows of dy, tokens ascending.
-void embedding_backward(const at::Tensor& dw_VD, const at::Tensor& dy_TD, const at::Tensor& ids_T);
+/// Which rows of a matrix with a row per vocabulary entry are given: those from `first` on, of `size` in all.
+/// The default: all of them.
+struct VocabularyRows {
+  int64_t first = 0;
+  int64_t size = 0;
+};
+
+/// y [T, D] = w[ids]; ids [T] int64, each in the vocabulary: checked, DataError names the first bad one. On a
+/// CUDA device, where looking would make the host wait, a bad id makes its row NaN: whoever moves ids there
+/// checks them first. An id whose row is not given yields zeros.
+void embedding(const at::Tensor& y_TD, const at::Tensor& ids_T, const at::Tensor& w_VD,
+               const VocabularyRows& rows = {});
+/// dw [V, D] fp32 += rows of dy, tokens ascending. An id whose row is not given adds to nothing.
+void embedding_backward(const at::Tensor& dw_VD, const at::Tensor& dy_TD, const at::Tensor& ids_T,
+                        const VocabularyRows& rows = {});
 
 constexpr int64_t kIgnoredLabel = -100;
+
+/// The part of the vocabulary that a loss is computed with; the default is all of it.
+///
+/// `combine` gets what these rows say of some tokens' softmax, fp32 [n, 3]: the largest logit, the sum of
+/// exp(logit - largest), the logit of the label (minus infinity where its row is not given), and must replace
+/// it by what all rows together say. It is called for blocks of tokens in order; the blocks are the same for
+/// every part of one size.
+struct VocabularyPart {
+  VocabularyRows rows;
+  std::function<void(const at::Tensor& states_N3)> combine;
+};
 
 /// Loss of the projection to the vocabulary without ever holding all logits. labels [T] int64 or
 /// kIgnoredLabel. loss [T] fp32 = -log softmax(x·wᵀ)[label] (0 where ignored); lse [T] fp32 (may be
 /// undefined: not wanted). A label outside [0, V) is a DataError; on a CUDA device, a loss of NaN.
 void linear_cross_entropy(const at::Tensor& loss_T, const at::Tensor& lse_T, const at::Tensor& x_TD,
-                          const at::Tensor& w_VD, const at::Tensor& labels_T);
+                          const at::Tensor& w_VD, const at::Tensor& labels_T,
+                          const VocabularyPart& part = {});
 /// The same and its gradients in one pass: each token's loss is weighted by token_weight [T] fp32 (what the
 /// final scalar's derivative by that token's loss is). dx [T, D] compute dtype; dw [V, D] fp32, += when
 /// `accumulate_dw`, undefined: not computed. Rows with a zero weight or an ignored label get a zero gradient.
+/// With a part of the vocabulary, dx is what its rows contribute.
 void linear_cross_entropy_with_gradient(const at::Tensor& loss_T, const at::Tensor& dx_TD,
                                         const at::Tensor& dw_VD, const at::Tensor& x_TD,
                                         const at::Tensor& w_VD, const at::Tensor& labels_T,
-                                        const at::Tensor& token_weight_T, bool accumulate_dw);
+                                        const at::Tensor& token_weight_T, bool accumulate_dw,
+                                        const VocabularyPart& part = {});
 
 // ---- flat buffers
 // --------------------------------------------------------------------------------------------

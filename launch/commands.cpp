@@ -14,6 +14,7 @@ void add_all_commands(CLI::App& root) {
   add_generate_command(root);
   add_export_command(root);
   add_checkpoint_command(root);
+  add_doctor_command(root);
 }
 
 }  // namespace athanor::launch

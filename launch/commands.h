@@ -13,6 +13,7 @@ void add_score_command(CLI::App& root);     // score                            
 void add_generate_command(CLI::App& root);  // generate (launch/generate_command.cpp)
 void add_export_command(CLI::App& root);    // export                             (launch/export_command.cpp)
 void add_checkpoint_command(CLI::App& root);  // checkpoint list, verify, ... (launch/checkpoint_command.cpp)
+void add_doctor_command(CLI::App& root);      // doctor (launch/doctor_command.cpp)
 void add_config_commands(CLI::App& root);  // check, explain, schema, init       (launch/config_commands.cpp)
 void add_clean_command(CLI::App& root);    // clean                              (launch/clean_command.cpp)
 void add_synth_command(CLI::App& root);    // synth                              (launch/synth_command.cpp)

@@ -22,6 +22,11 @@ std::optional<int64_t> integer_variable(const char* name) {
   return value;
 }
 
+std::string text_variable(const char* name) {
+  const char* text = std::getenv(name);
+  return text ? text : "";
+}
+
 std::atomic<int> g_signal{0};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler stores to it");
 
@@ -46,6 +51,9 @@ LauncherFacts launcher_facts() {
       break;
     }
   if (!facts.is_under_mpi) facts.world_size = 1;
+  facts.host = text_variable("ATHANOR_HOST");
+  facts.visible_devices = text_variable("CUDA_VISIBLE_DEVICES");
+  facts.nccl_library = text_variable("ATHANOR_NCCL_LIBRARY");
   return facts;
 }
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace athanor::launch {
 
@@ -11,6 +12,9 @@ struct LauncherFacts {
   bool is_under_mpi = false;
   std::optional<int64_t> world_size;  ///< as the launcher says before MPI is started
   int rank = 0;                       ///< the same
+  std::string host;                   ///< ATHANOR_HOST: a name for this machine in place of the system's
+  std::string visible_devices;        ///< CUDA_VISIBLE_DEVICES
+  std::string nccl_library;           ///< ATHANOR_NCCL_LIBRARY: a path; empty: where the loader finds it
 };
 LauncherFacts launcher_facts();
 

@@ -5,6 +5,7 @@
 
 #include <ATen/Parallel.h>
 
+#include "configs/flat_options.h"
 #include "configs/load.h"
 #include "core/error.h"
 #include "core/file_system.h"
@@ -12,6 +13,8 @@
 #include "core/parallel_for.h"
 #include "launch/commands.h"
 #include "launch/environment.h"
+#include "launch/place_process.h"
+#include "launch/start_agreement.h"
 #include "parallel/session.h"
 #include "trainer/trainer.h"
 
@@ -38,36 +41,44 @@ core::log::Level level_of(const std::string& name) {
   return core::log::Level::kInfo;
 }
 
-void prepare_process(const configs::RunConfig& config, const parallel::Session& session) {
+void prepare_process(const configs::RunConfig& config, parallel::Session& session) {
   const std::string logs = config.run_dir() + "/logs";
   core::posix_file_system().create_directories(logs);
   core::log::configure(
       {.rank = session.rank(), .console_level = level_of(config.run.log_level), .directory = logs});
-  core::set_num_threads(threads_per_rank(config.run.threads, session.local_size()));
+  session.set_flight_directory(logs);
+  place_process(session, {.may_pin = config.run.pin == "auto", .threads = config.run.threads});
   at::set_num_threads(
       1);  // the kernels bring their own threads; a second pool would fight them for the cores
 }
 
-// The error is reported by the rank it struck; the job then ends with its exit code on every rank.
-void end_job(parallel::Session& session, const core::Error& error) {
-  core::log::error("{}", error.what());
-  core::log::flush();
-  session.abort(static_cast<int>(error.exit_code()));
-}
-
 trainer::Outcome train_or_abort(const trainer::TrainerOptions& options, parallel::Session& session) {
   try {
+    if (session.size() > 1)
+      check_start_agreement({configs::flat_options(options.config), program_digest()}, session);
     prepare_process(options.config, session);
     const trainer::Outcome outcome = trainer::train(options, session);
     session.finish();
     return outcome;
   } catch (const core::Error& error) {
-    if (session.size() > 1) end_job(session, error);
+    if (session.size() > 1) session.fail(error);
     throw;
   } catch (const std::exception& error) {
-    if (session.size() > 1) end_job(session, core::InternalError("internal error: {}", error.what()));
+    if (session.size() > 1) session.fail(core::InternalError("internal error: {}", error.what()));
     throw;
   }
+}
+
+parallel::SessionOptions session_options(const configs::RunConfig& config, const LauncherFacts& facts) {
+  parallel::SessionOptions options;
+  options.under_mpi_launcher = facts.is_under_mpi;
+  options.timeout_s = config.parallel.timeout;
+  options.host = facts.host;
+  options.on_cuda = config.run.device == "cuda";
+  options.share_devices = config.run.share_devices;
+  options.visible_devices = facts.visible_devices;
+  if (!facts.nccl_library.empty()) options.nccl_library = facts.nccl_library;
+  return options;
 }
 
 void run_train(const TrainArguments& arguments) {
@@ -79,7 +90,8 @@ void run_train(const TrainArguments& arguments) {
   options.stop_signal = &stop_signal();
   options.is_terminal = ::isatty(STDOUT_FILENO) != 0;
   keep_large_allocations();
-  const auto session = parallel::start_session({.under_mpi_launcher = facts.is_under_mpi});
+  const auto session = parallel::start_session(session_options(options.config, facts));
+  core::log::configure({.rank = session->rank(), .console_level = level_of(options.config.run.log_level)});
   if (train_or_abort(options, *session) == trainer::Outcome::kStopRequested)
     throw core::StartAgain(
         "stopped on request; a checkpoint is saved in {}: start the same command again to go on",

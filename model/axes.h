@@ -1,6 +1,7 @@
 // Over which ranks the work of one block is spread.
 #pragma once
 
+#include "model/parameter.h"
 #include "parallel/communicator.h"
 
 namespace athanor::model {
@@ -11,6 +12,11 @@ namespace athanor::model {
 struct Axes {
   parallel::Communicator* tensor = nullptr;
   parallel::Communicator* expert = nullptr;
+  /// The ranks among which the width of every expert is cut: those of the tensor axis, or this one alone.
+  parallel::Communicator* expert_width = nullptr;
+
+  /// What tensor parallelism leaves this rank.
+  Share tensor_share() const { return {tensor->rank(), tensor->size()}; }
 };
 
 }  // namespace athanor::model

@@ -52,6 +52,7 @@ struct PassContext {
   std::vector<double> loss_sum;  ///< per prediction depth, over this micro batch's labelled tokens
   at::Tensor token_loss_T;       ///< fp32, of the main head
   std::vector<std::vector<int64_t>> expert_tokens;  ///< per MoE layer, how many tokens chose each expert
+  int64_t num_dropped = 0;  ///< choices of experts that found no place (CapacityOptions), all layers
   double balance_loss = 0;  ///< sum of the layers' balance losses, weight and share included
 };
 

@@ -2,8 +2,10 @@
 //
 // A block maps activations and its own parameters to activations. It knows nothing of sharding, schedules or
 // recomputation: the executor binds parameters before a call, cuts the graph between blocks, and walks them
-// forward and backward. The order is: embedding, decoder layers, head (final norm and loss), then for every
-// prediction depth a multi-token prediction layer and its head.
+// forward and backward. With tensor parallelism a rank holds, between blocks, its own consecutive share of
+// the micro batch's tokens (suffix t; T is all of them); the batch itself is whole on every rank of the
+// tensor axis. The order is: embedding, decoder layers, head (final norm and loss), then for every prediction
+// depth a multi-token prediction layer and its head.
 #pragma once
 
 #include <memory>
@@ -21,14 +23,14 @@
 namespace athanor::model {
 
 struct BlockOutput {
-  at::Tensor hidden_TD;  ///< what the next block takes
+  at::Tensor hidden_tD;  ///< what the next block takes
   at::Tensor loss;       ///< scalar to be differentiated with gradient 1, or undefined
 };
 
 class Block {
  public:
   virtual ~Block() = default;
-  virtual BlockOutput forward(const at::Tensor& hidden_TD, PassContext& pass) = 0;
+  virtual BlockOutput forward(const at::Tensor& hidden_tD, PassContext& pass) = 0;
   /// Parameters that belong to this block, in the order of its flat buffers.
   virtual std::vector<Parameter*> parameters() = 0;
   /// Parameters of other blocks that this one uses (tied embedding, shared head).
@@ -43,6 +45,7 @@ class Block {
 /// What of a run shapes the blocks beside the model itself.
 struct ModelOptions {
   BalanceOptions balance;
+  ExpertOptions experts;
   Axes axes;  ///< null: this rank alone; the communicators outlive the model
 };
 

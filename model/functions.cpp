@@ -2,6 +2,8 @@
 // heads, G key/value heads, N unrotated and R rotated part of a query or key head, W value head.
 #include "model/functions.h"
 
+#include <algorithm>
+
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -55,28 +57,30 @@ at::Tensor fp32(const at::Tensor& x, at::IntArrayRef shape) {
 
 }  // namespace
 
-at::Tensor embedding(const at::Tensor& anchor, const at::Tensor& ids_T, Parameter& table) {
+at::Tensor embedding(const at::Tensor& anchor, const at::Tensor& ids_T, Parameter& table,
+                     const kernels::VocabularyRows& rows) {
   at::Tensor y_TD = like(table.value, {ids_T.size(0), table.value.size(1)});
-  kernels::embedding(y_TD, ids_T, table.value);
-  record({y_TD}, {anchor}, [ids_T, table = &table](const Tensors& gradients) -> Tensors {
+  kernels::embedding(y_TD, ids_T, table.value, rows);
+  record({y_TD}, {anchor}, [ids_T, table = &table, rows](const Tensors& gradients) -> Tensors {
     add_gradient(*table, [&](const at::Tensor& dw, bool accumulate) {
       if (!accumulate) const_cast<at::Tensor&>(dw).zero_();
-      kernels::embedding_backward(dw, gradients[0], ids_T);
+      kernels::embedding_backward(dw, gradients[0], ids_T, rows);
     });
     return {at::Tensor()};
   });
   return y_TD;
 }
 
-at::Tensor linear(const at::Tensor& x_TK, Parameter& weight, Parameter* bias) {
+at::Tensor linear(const at::Tensor& x_TK, Parameter& weight, Parameter* bias, Recall recall) {
+  if (!recall) recall = [x_TK = x_TK.detach()] { return x_TK; };
   at::Tensor y_TN = like(x_TK, {x_TK.size(0), weight.value.size(0)});
   multiply(y_TN, x_TK, weight, bias);
-  record({y_TN}, {x_TK}, [x_TK = x_TK.detach(), weight = &weight, bias](const Tensors& gradients) -> Tensors {
+  record({y_TN}, {x_TK}, [recall, weight = &weight, bias](const Tensors& gradients) -> Tensors {
     const at::Tensor& dy_TN = gradients[0];
-    at::Tensor dx_TK = at::empty_like(x_TK);
+    at::Tensor dx_TK = like(dy_TN, {dy_TN.size(0), weight->value.size(1)});
     kernels::matmul_nn(dx_TK, dy_TN, weight->value);
     add_gradient(*weight, [&](const at::Tensor& dw, bool accumulate) {
-      kernels::matmul_tn(dw, dy_TN, x_TK, accumulate);
+      kernels::matmul_tn(dw, dy_TN, recall(), accumulate);
     });
     if (bias)
       add_gradient(*bias,
@@ -158,20 +162,51 @@ at::Tensor permute(const at::Tensor& x_TD, const kernels::Permutation& permutati
   return x_PD;
 }
 
-at::Tensor grouped_linear(const at::Tensor& x_PK, Parameter& weight,
-                          const kernels::Permutation& permutation) {
+namespace {
+
+constexpr int64_t kSourceScratchBytes = int64_t{64} << 20;
+
+// dw[g] = the products of the rows of every source, added in the tree over sources. As many matrices at a
+// time as the scratch memory holds, at least one.
+void sum_over_sources(const at::Tensor& dw_GNK, const at::Tensor& dy_PN, const at::Tensor& x_PK,
+                      const RowGroups& groups) {
+  const int64_t sources = groups.num_sources, rows = dw_GNK.size(1), columns = dw_GNK.size(2);
+  const int64_t at_once =
+      std::clamp<int64_t>(kSourceScratchBytes / (sources * rows * columns * 4), 1, groups.num_groups());
+  const at::Tensor scratch = at::empty({at_once * sources, rows, columns}, dw_GNK.options());
+  for (int64_t first = 0; first < groups.num_groups(); first += at_once) {
+    const int64_t last = std::min(first + at_once, groups.num_groups());
+    const int64_t begin = groups.offsets[first], count = groups.offsets[last] - begin;
+    std::vector<int64_t> offsets;
+    for (int64_t i = first * sources; i <= last * sources; ++i)
+      offsets.push_back(groups.source_offsets[i] - begin);
+    kernels::grouped_matmul_tn(scratch.narrow(0, 0, (last - first) * sources), dy_PN.narrow(0, begin, count),
+                               x_PK.narrow(0, begin, count), offsets);
+    for (int64_t g = first; g < last; ++g) {
+      const at::Tensor parts = scratch.narrow(0, (g - first) * sources, sources);
+      kernels::ordered_sum(dw_GNK.select(0, g).view({-1}), parts.view({sources, rows * columns}).unbind(0));
+    }
+  }
+}
+
+}  // namespace
+
+at::Tensor grouped_linear(const at::Tensor& x_PK, Parameter& weight, const RowGroups& groups) {
   at::Tensor y_PN = like(x_PK, {x_PK.size(0), weight.value.size(1)});
-  multiply_groups(y_PN, x_PK, weight, permutation.offsets);
-  record({y_PN}, {x_PK},
-         [x_PK = x_PK.detach(), weight = &weight,
-          offsets = permutation.offsets](const Tensors& gradients) -> Tensors {
-           at::Tensor dx_PK = at::empty_like(x_PK);
-           kernels::grouped_matmul_nn(dx_PK, gradients[0], weight->value, offsets);
-           add_gradient(*weight, [&](const at::Tensor& dw, bool accumulate) {
-             kernels::grouped_matmul_tn(dw, gradients[0], x_PK, offsets, accumulate);
-           });
-           return {dx_PK};
-         });
+  multiply_groups(y_PN, x_PK, weight, groups.offsets);
+  record(
+      {y_PN}, {x_PK}, [x_PK = x_PK.detach(), weight = &weight, groups](const Tensors& gradients) -> Tensors {
+        at::Tensor dx_PK = at::empty_like(x_PK);
+        kernels::grouped_matmul_nn(dx_PK, gradients[0], weight->value, groups.offsets);
+        add_gradient(*weight, [&](const at::Tensor& dw, bool accumulate) {
+          ATHANOR_CHECK(!accumulate, "the gradient of {} is computed twice in a micro batch", weight->name);
+          if (groups.num_sources == 1)
+            kernels::grouped_matmul_tn(dw, gradients[0], x_PK, groups.offsets);
+          else
+            sum_over_sources(dw, gradients[0], x_PK, groups);
+        });
+        return {dx_PK};
+      });
   return y_PN;
 }
 
@@ -357,16 +392,17 @@ at::Tensor grouped_query_attention(const at::Tensor& qkv_T, const AttentionShape
 }
 
 at::Tensor vocabulary_loss(const at::Tensor& x_TD, Parameter& weight, const at::Tensor& labels_T,
-                           double scale, const at::Tensor& token_loss_T) {
+                           double scale, const at::Tensor& token_loss_T,
+                           const kernels::VocabularyPart& part) {
   const at::Tensor scale_T = at::full({x_TD.size(0)}, scale, token_loss_T.options());
   at::Tensor total = at::zeros({}, token_loss_T.options());
   if (!c10::GradMode::is_enabled() || !x_TD.requires_grad()) {
-    kernels::linear_cross_entropy(token_loss_T, at::Tensor(), x_TD, weight.value, labels_T);
+    kernels::linear_cross_entropy(token_loss_T, at::Tensor(), x_TD, weight.value, labels_T, part);
     return total;
   }
   const at::Tensor dx_TD = at::empty_like(x_TD.detach());
   kernels::linear_cross_entropy_with_gradient(token_loss_T, dx_TD, weight.gradient, x_TD, weight.value,
-                                              labels_T, scale_T, weight.has_gradient);
+                                              labels_T, scale_T, weight.has_gradient, part);
   weight.has_gradient = weight.gradient.defined();
   record({total}, {x_TD}, [dx_TD](const Tensors&) -> Tensors { return {dx_TD}; });
   return total;

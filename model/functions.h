@@ -5,6 +5,7 @@
 // undefined is frozen.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -12,14 +13,21 @@
 #include "kernels/ops.h"
 #include "model/batch.h"
 #include "model/parameter.h"
+#include "model/row_groups.h"
 
 namespace athanor::model {
 
-/// ids [T] -> [T, D]. `anchor` is a leaf that requires a gradient, so that backward reaches the table.
-at::Tensor embedding(const at::Tensor& anchor, const at::Tensor& ids_T, Parameter& table);
+/// ids [T] -> [T, D]. `anchor` requires a gradient, so that backward reaches the table, of which `rows` are
+/// given; other ids yield zeros.
+at::Tensor embedding(const at::Tensor& anchor, const at::Tensor& ids_T, Parameter& table,
+                     const kernels::VocabularyRows& rows = {});
 
-/// x [T, K] · weight [N, K]ᵀ (+ bias [N]).
-at::Tensor linear(const at::Tensor& x_TK, Parameter& weight, Parameter* bias = nullptr);
+/// Gives the input of a linear layer once more, when the gradient of its weight is computed.
+using Recall = std::function<at::Tensor()>;
+
+/// x [T, K] · weight [N, K]ᵀ (+ bias [N]). x is kept for backward, unless there is another way to `recall`
+/// it.
+at::Tensor linear(const at::Tensor& x_TK, Parameter& weight, Parameter* bias = nullptr, Recall recall = {});
 
 /// x [T, K] (compute dtype) · weight [E, K]ᵀ in fp32: the router's logits.
 at::Tensor router_logits(const at::Tensor& x_TK, Parameter& weight);
@@ -38,8 +46,9 @@ Routing route(const at::Tensor& logits_TE, const at::Tensor& bias_E, const kerne
 
 /// Rows of x sorted by expert.
 at::Tensor permute(const at::Tensor& x_TD, const kernels::Permutation& permutation);
-/// Row r of expert e times weight[e] ([E, N, K], so x [P, K] -> [P, N]).
-at::Tensor grouped_linear(const at::Tensor& x_PK, Parameter& weight, const kernels::Permutation& permutation);
+/// Every row of group g times weight[g] ([G, N, K], so x [P, K] -> [P, N]). The weight gradient of a micro
+/// batch is computed once.
+at::Tensor grouped_linear(const at::Tensor& x_PK, Parameter& weight, const RowGroups& groups);
 /// Weighted sum of each token's rows.
 at::Tensor combine(const at::Tensor& y_PD, const at::Tensor& weights_TA,
                    const kernels::Permutation& permutation);
@@ -70,8 +79,9 @@ at::Tensor grouped_query_attention(const at::Tensor& qkv_T, const AttentionShape
 /// Loss of x [T, D] against labels through the vocabulary matrix; `token_loss` [T] fp32 receives each
 /// token's. Returns a scalar whose gradient by x, that of scale * sum(token_loss), is already known:
 /// backpropagate it with 1. (Its value is 0: nobody needs the sum here, and the caller adds token losses in
-/// an order of its own.)
+/// an order of its own.) With a part of the vocabulary, the gradient by x is what its rows contribute.
 at::Tensor vocabulary_loss(const at::Tensor& x_TD, Parameter& weight, const at::Tensor& labels_T,
-                           double scale, const at::Tensor& token_loss_T);
+                           double scale, const at::Tensor& token_loss_T,
+                           const kernels::VocabularyPart& part = {});
 
 }  // namespace athanor::model

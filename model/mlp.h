@@ -7,7 +7,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "model/axes.h"
 #include "model/batch.h"
+#include "model/capacity.h"
+#include "model/dispatch.h"
 #include "model/parameter.h"
 #include "model/spec.h"
 
@@ -20,19 +23,32 @@ struct BalanceOptions {
   double batch_loss_weight = 0;     ///< Switch Transformer's loss per layer over the micro batch; 0: off
 };
 
+/// How a run computes routed experts.
+struct ExpertOptions {
+  CapacityOptions capacity;             ///< of training passes; validation and generation drop nothing
+  Payload payload = Payload::kCompute;  ///< of the rows between the ranks that share the experts out
+};
+
+struct MoeOptions {
+  BalanceOptions balance;
+  ExpertOptions experts;
+  Axes axes;  ///< never null
+};
+
 class Mlp {
  public:
   virtual ~Mlp() = default;
-  /// x [T, D], already normalised -> [T, D]. A balance loss, if any, goes to `loss` as a scalar (else left
-  /// undefined).
-  virtual at::Tensor forward(const at::Tensor& x_TD, PassContext& pass, at::Tensor& balance_loss) = 0;
+  /// x [t, D], this rank's tokens, already normalised -> [t, D]. A balance loss, if any, goes to `loss` as a
+  /// scalar (else left undefined).
+  virtual at::Tensor forward(const at::Tensor& x_tD, PassContext& pass, at::Tensor& balance_loss) = 0;
   virtual std::vector<Parameter*> parameters() = 0;
   virtual std::vector<Buffer*> buffers() { return {}; }
 };
 
 /// `moe_idx`: the layer's place among the MoE layers (statistics); ignored for a dense layer.
-std::unique_ptr<Mlp> make_dense_mlp(const ModelSpec& spec, const std::string& prefix, int64_t width);
-std::unique_ptr<Mlp> make_moe_mlp(const ModelSpec& spec, const BalanceOptions& balance,
-                                  const std::string& prefix, int64_t moe_idx);
+std::unique_ptr<Mlp> make_dense_mlp(const ModelSpec& spec, const Axes& axes, const std::string& prefix,
+                                    int64_t width);
+std::unique_ptr<Mlp> make_moe_mlp(const ModelSpec& spec, const MoeOptions& options, const std::string& prefix,
+                                  int64_t moe_idx);
 
 }  // namespace athanor::model

@@ -1,5 +1,6 @@
 #include "model/parameter.h"
 
+#include <algorithm>
 #include <functional>
 #include <numeric>
 
@@ -20,6 +21,18 @@ int64_t Parameter::num_elements() const {
   return product(shape);
 }
 
+HfPart share_of(const HfPart& whole, size_t dim, const Share& share) {
+  if (share.count == 1) return whole;
+  ATHANOR_CHECK(whole.is_whole() && whole.shape.at(dim) % share.count == 0,
+                "dimension {} of {} has {} entries: they cannot be cut into {} equal shares", dim, whole.name,
+                whole.shape.at(dim), share.count);
+  HfPart part{.name = whole.name, .shape = whole.shape, .global_shape = whole.shape, .offset = whole.shape};
+  std::fill(part.offset.begin(), part.offset.end(), 0);
+  part.shape[dim] /= share.count;
+  part.offset[dim] = share.index * part.shape[dim];
+  return part;
+}
+
 void Parameter::pack() {
   if (value.dim() == 2) packed = {kernels::pack_nt(value)};
   if (value.dim() == 3) {
@@ -37,6 +50,14 @@ Parameter Parameter::whole(std::string name, std::vector<int64_t> shape, Initial
   return parameter;
 }
 
+Parameter Parameter::cut(std::string name, std::vector<int64_t> shape, size_t dim, const Share& share) {
+  Parameter parameter = whole(std::move(name), std::move(shape));
+  parameter.parts.front() = share_of(parameter.parts.front(), dim, share);
+  parameter.shape = parameter.parts.front().shape;
+  parameter.is_cut = share.count > 1;
+  return parameter;
+}
+
 Parameter Parameter::stacked(std::string name, const std::vector<HfPart>& rows) {
   Parameter parameter;
   parameter.name = std::move(name);
@@ -45,6 +66,7 @@ Parameter Parameter::stacked(std::string name, const std::vector<HfPart>& rows) 
     part.begin = position;
     position += product(part.shape);
     num_rows += part.shape.front();
+    parameter.is_cut |= !part.is_whole();
     parameter.parts.push_back(std::move(part));
   }
   parameter.shape = rows.front().shape;

@@ -36,6 +36,14 @@ struct HfPart {
   bool is_whole() const { return global_shape.empty(); }
 };
 
+/// One of `count` equal parts of something.
+struct Share {
+  int64_t index = 0, count = 1;
+};
+/// The box that is left of a whole tensor when its dimension `dim` is cut; all of it when there is one share.
+/// `begin` is not set.
+HfPart share_of(const HfPart& whole, size_t dim, const Share& share);
+
 struct Parameter {
   std::string name;
   std::vector<int64_t> shape;
@@ -57,7 +65,9 @@ struct Parameter {
   /// A parameter that Hugging Face keeps under the same name and shape.
   static Parameter whole(std::string name, std::vector<int64_t> shape,
                          Initialisation initialisation = Initialisation::kNormal);
-  /// Rows of several Hugging Face matrices of equal width, one over the other.
+  /// This rank's share of such a parameter, cut along `dim`.
+  static Parameter cut(std::string name, std::vector<int64_t> shape, size_t dim, const Share& share);
+  /// Rows of several Hugging Face matrices of equal width, one over the other; cut, when they are shares.
   static Parameter stacked(std::string name, const std::vector<HfPart>& rows);
 };
 

@@ -121,6 +121,24 @@ std::vector<std::string> problems(const ModelSpec& s) {
   return found;
 }
 
+std::vector<std::string> problems_of_cutting(const ModelSpec& s, int64_t num_ranks) {
+  std::vector<std::string> found;
+  const auto divides = [&](int64_t size, const char* name) {
+    if (size % num_ranks != 0)
+      found.push_back(fmt::format("parallel.tensor {} does not divide {} {}", num_ranks, name, size));
+  };
+  divides(s.vocab_size, "vocab_size");
+  divides(s.num_attention_heads, "num_attention_heads");
+  if (!s.has_latent_attention()) divides(s.num_key_value_heads, "num_key_value_heads");
+  bool has_dense = false, has_moe = false;
+  for (int64_t i = 0; i < s.num_hidden_layers + s.num_nextn_predict_layers; ++i)
+    (s.is_moe_layer(i) ? has_moe : has_dense) = true;
+  if (has_dense) divides(s.intermediate_size, "intermediate_size");
+  if (has_moe)
+    divides(s.moe_intermediate_size * s.n_shared_experts, "moe_intermediate_size x n_shared_experts =");
+  return found;
+}
+
 ParameterCounts count_parameters(const ModelSpec& s) {
   const int64_t embedding = s.vocab_size * s.hidden_size;
   const int64_t head = s.tie_word_embeddings ? 0 : embedding;

@@ -87,6 +87,10 @@ struct ModelSpec {
 /// Every rule a spec must keep, as messages that name both numbers; empty: a model can be built.
 std::vector<std::string> problems(const ModelSpec& spec);
 
+/// What of a model that can be built does not divide among `num_ranks` ranks of the tensor axis, likewise;
+/// empty: it can be cut.
+std::vector<std::string> problems_of_cutting(const ModelSpec& spec, int64_t num_ranks);
+
 /// The network of a `model:` section; `vocab_size` is that of the token shards, for a section that leaves it
 /// open.
 ModelSpec spec_from_config(const configs::ModelConfig& config, int64_t vocab_size);

@@ -70,6 +70,10 @@ class Communicator {
   [[nodiscard]] virtual Pending send(const at::Tensor& data, int to, int tag) = 0;
   [[nodiscard]] virtual Pending recv(const at::Tensor& data, int from, int tag) = 0;
   virtual void barrier() = 0;
+
+  /// A hint: `flat` will be sent and received many times, so a backend that can spare itself a copy prepares
+  /// for it once. Every rank calls it alike. The memory is kept until the session ends.
+  virtual void register_memory(const at::Tensor& flat) { static_cast<void>(flat); }
 };
 
 }  // namespace athanor::parallel

@@ -1,7 +1,8 @@
-// The sentence about a call that did not complete in time: which call, who waits, and who is the reason.
+// What one rank says of a call of its own that did not complete in time, or that another rank made otherwise.
+// The report on the whole job is stall_report.h.
 #pragma once
 
-#include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,7 +27,14 @@ struct StuckGroup {
 /// Names at most eight ranks, in the order of the axis, and how many more there are.
 std::string late_report(const StuckGroup& group, const StuckCall& stuck);
 
+/// The first rank of the group that made this collective with another verb, number of bytes, root or
+/// operation, and both calls; nothing when no such rank can be seen (yet).
+std::optional<std::string> disagreement(const StuckGroup& group, const BoardCall& call);
+
 /// "rank 3 (world rank 11)".
 std::string name_of_rank(int rank, const std::vector<int>& world_ranks);
+
+/// "all_gather #17 on axis data (4096 bytes)".
+std::string describe_call(const BoardCall& call, const std::vector<std::string>& axis_names);
 
 }  // namespace athanor::parallel

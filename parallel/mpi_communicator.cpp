@@ -23,6 +23,8 @@ constexpr int64_t kSegmentBytes = int64_t{256} << 10;
 // So many of the oldest open requests are looked at in one poll; the library drives all of them.
 constexpr size_t kPollWindow = 64;
 constexpr int64_t kLibraryCallBytes = int64_t{64} << 20;
+// How often a rank that waits looks whether the others make the same call.
+constexpr double kLookSeconds = 0.05;
 constexpr uint64_t kNumTags = kMaxMessageTag + 1;
 
 char* bytes_of(const at::Tensor& tensor) {
@@ -55,6 +57,17 @@ void check_on_host(const at::Tensor& tensor, const std::string& axis) {
                 tensor.device().str());
 }
 
+int64_t total_bytes(const std::vector<at::Tensor>& pieces) {
+  int64_t sum = 0;
+  for (const at::Tensor& piece : pieces) sum += static_cast<int64_t>(piece.nbytes());
+  return sum;
+}
+
+// These go through the library's own collectives, the others are messages of ours.
+bool uses_library(Verb verb) {
+  return verb == Verb::kAllReduce || verb == Verb::kBroadcast || verb == Verb::kBarrier;
+}
+
 void copy_own_piece(const at::Tensor& out, const at::Tensor& in) {
   if (in.nbytes() > 0 && bytes_of(out) != bytes_of(in)) std::memcpy(bytes_of(out), bytes_of(in), in.nbytes());
 }
@@ -68,6 +81,9 @@ struct MpiCommunicator::Shared {
   }
 
   std::string name_rank(int r) const { return name_of_rank(r, group.world_ranks); }
+  StuckGroup seen_from_here() const {
+    return {group.world_ranks, *group.axis_names, group.rank, group.board};
+  }
 
   [[noreturn]] void fail(const std::string& message) {
     broken = message;
@@ -76,6 +92,11 @@ struct MpiCommunicator::Shared {
 
   MpiGroup group;
   MPI_Comm collectives, messages;
+  // Throws when a rank made this call otherwise.
+  void check_agreement(const BoardCall& call) {
+    if (const auto message = disagreement(seen_from_here(), call)) fail(*message);
+  }
+
   uint64_t num_collectives = 0, num_messages = 0;
   std::string broken;  // the first failure; empty: none yet
 };
@@ -83,8 +104,9 @@ struct MpiCommunicator::Shared {
 // One call in flight: its open MPI requests and what each of them moves.
 class MpiCommunicator::Operation final : public Pending::Operation {
  public:
-  Operation(std::shared_ptr<Shared> shared, Verb verb, uint64_t sequence)
-      : shared_(std::move(shared)), verb_(verb), sequence_(sequence) {}
+  Operation(std::shared_ptr<Shared> shared, const BoardCall& call) : shared_(std::move(shared)), call_(call) {
+    if (shared_->group.board) board_id_ = shared_->group.board->begin(call_);
+  }
   ~Operation() override;
 
   void keep(const at::Tensor& tensor) { tensors_.push_back(tensor); }
@@ -94,7 +116,7 @@ class MpiCommunicator::Operation final : public Pending::Operation {
   void start_transfers(MPI_Comm comm, int tag);
   MPI_Request* add_library_call();
 
-  int tag() const { return static_cast<int>(sequence_ % kNumTags); }
+  int tag() const { return static_cast<int>(call_.sequence % kNumTags); }
   void wait() override;
   bool done() override;
 
@@ -111,6 +133,8 @@ class MpiCommunicator::Operation final : public Pending::Operation {
     int num_bytes;
   };
   void start_part(const Transfer& transfer, int64_t begin, MPI_Comm comm, int tag);
+  std::string name() const { return describe_call(call_, *shared_->group.axis_names); }
+  void complete();
   bool progress();
   int test(size_t first, size_t last);
   void check_part(const Part& part, const MPI_Status& status, int code) const;
@@ -118,8 +142,9 @@ class MpiCommunicator::Operation final : public Pending::Operation {
   std::set<int> ranks_owing_data() const;
 
   std::shared_ptr<Shared> shared_;
-  Verb verb_;
-  uint64_t sequence_;
+  BoardCall call_;
+  uint64_t board_id_ = 0;
+  bool is_complete_ = false;
   std::vector<Transfer> transfers_;
   std::vector<MPI_Request> requests_;
   std::vector<Part> parts_;  // of requests_
@@ -144,13 +169,17 @@ const std::string& MpiCommunicator::axis() const {
   return shared_->group.axis;
 }
 
-std::unique_ptr<MpiCommunicator::Operation> MpiCommunicator::begin(Verb verb) {
+// The library trusts that all ranks make the same call: where one that came before made another, it is not
+// called at all.
+std::unique_ptr<MpiCommunicator::Operation> MpiCommunicator::begin(Verb verb, int64_t num_bytes, int detail) {
   Shared& shared = *shared_;
   if (!shared.broken.empty())
     throw core::CommError("{} on axis {} after an earlier failure: {}", name_of(verb), axis(), shared.broken);
   const uint64_t sequence = is_collective(verb) ? ++shared.num_collectives : ++shared.num_messages;
-  if (shared.group.board) shared.group.board->publish({shared.group.axis_idx, verb, sequence});
-  return std::make_unique<Operation>(shared_, verb, sequence);
+  const BoardCall call{shared.group.axis_idx, verb, sequence, num_bytes, detail};
+  auto operation = std::make_unique<Operation>(shared_, call);
+  if (uses_library(verb)) shared.check_agreement(call);
+  return operation;
 }
 
 // Ranks start with different peers, so that not everybody sends to the same one at once.
@@ -158,7 +187,7 @@ std::unique_ptr<MpiCommunicator::Operation> MpiCommunicator::begin(Verb verb) {
 Pending MpiCommunicator::all_gather(const at::Tensor& out, const at::Tensor& in) {
   check_all_gather(*this, out, in);
   check_on_host(in, axis());
-  auto operation = begin(Verb::kAllGather);
+  auto operation = begin(Verb::kAllGather, in.nbytes());
   const at::Tensor places = out.view({-1}), own = in.view({-1});
   const auto place_of = [&](int r) { return places.narrow(0, r * own.numel(), own.numel()); };
   for (int step = 1; step < size(); ++step) {
@@ -175,7 +204,7 @@ Pending MpiCommunicator::exchange(const std::vector<at::Tensor>& out_pieces,
                                   const std::vector<at::Tensor>& in_pieces) {
   check_exchange(*this, out_pieces, in_pieces);
   check_on_host(in_pieces[0], axis());
-  auto operation = begin(Verb::kAllToAll);
+  auto operation = begin(Verb::kAllToAll, total_bytes(in_pieces));
   for (int step = 1; step < size(); ++step) {
     const int from = (rank() + size() - step) % size(), to = (rank() + step) % size();
     operation->receive(out_pieces[from], from);
@@ -189,7 +218,7 @@ Pending MpiCommunicator::exchange(const std::vector<at::Tensor>& out_pieces,
 Pending MpiCommunicator::all_reduce(const at::Tensor& data, ReduceOp op) {
   check_all_reduce(*this, data, op);
   check_on_host(data, axis());
-  auto operation = begin(Verb::kAllReduce);
+  auto operation = begin(Verb::kAllReduce, data.nbytes(), static_cast<int>(op));
   operation->keep(data);
   const int64_t num_bytes = data.nbytes(), item_bytes = data.element_size();
   for (int64_t at = 0; at < num_bytes; at += kLibraryCallBytes) {
@@ -204,7 +233,7 @@ Pending MpiCommunicator::all_reduce(const at::Tensor& data, ReduceOp op) {
 Pending MpiCommunicator::broadcast(const at::Tensor& data, int root) {
   check_broadcast(*this, data, root);
   check_on_host(data, axis());
-  auto operation = begin(Verb::kBroadcast);
+  auto operation = begin(Verb::kBroadcast, data.nbytes(), root);
   operation->keep(data);
   const int64_t num_bytes = data.nbytes();
   for (int64_t at = 0; at < num_bytes; at += kLibraryCallBytes) {
@@ -219,7 +248,7 @@ Pending MpiCommunicator::broadcast(const at::Tensor& data, int root) {
 Pending MpiCommunicator::send(const at::Tensor& data, int to, int tag) {
   check_message(*this, data, to, tag);
   check_on_host(data, axis());
-  auto operation = begin(Verb::kSend);
+  auto operation = begin(Verb::kSend, data.nbytes(), to);
   operation->send(data, to);
   operation->start_transfers(shared_->messages, tag);
   return Pending(std::move(operation));
@@ -228,7 +257,7 @@ Pending MpiCommunicator::send(const at::Tensor& data, int to, int tag) {
 Pending MpiCommunicator::recv(const at::Tensor& data, int from, int tag) {
   check_message(*this, data, from, tag);
   check_on_host(data, axis());
-  auto operation = begin(Verb::kRecv);
+  auto operation = begin(Verb::kRecv, data.nbytes(), from);
   operation->receive(data, from);
   operation->start_transfers(shared_->messages, tag);
   return Pending(std::move(operation));
@@ -293,19 +322,36 @@ MPI_Request* MpiCommunicator::Operation::add_library_call() {
 
 bool MpiCommunicator::Operation::done() {
   progress();
+  if (num_open_ == 0) complete();
   return num_open_ == 0;
 }
 
 void MpiCommunicator::Operation::wait() {
+  ProgressBoard* board = shared_->group.board;
+  if (num_open_ > 0 && board) board->waiting(board_id_);
   WaitLoop loop(shared_->group.timeout_s);
+  double next_look_s = kLookSeconds;
   while (num_open_ > 0) {
     if (progress()) {
       loop.progressed();
+      next_look_s = kLookSeconds;
     } else if (!loop.pause()) {
       test(0, requests_.size());  // what lies beyond the window counts in the report
-      expire(loop.idle_seconds());
+      if (num_open_ > 0) expire(loop.idle_seconds());
+    } else if (loop.idle_seconds() > next_look_s) {
+      next_look_s += kLookSeconds;
+      shared_->check_agreement(call_);
     }
   }
+  complete();
+}
+
+// The library does not notice everything: a reduction of two lengths may go through, with a wrong result.
+void MpiCommunicator::Operation::complete() {
+  if (is_complete_) return;
+  is_complete_ = true;
+  if (uses_library(call_.verb)) shared_->check_agreement(call_);
+  if (shared_->group.board) shared_->group.board->done(board_id_);
 }
 
 // Drives MPI; true when something was completed by it.
@@ -333,23 +379,23 @@ int MpiCommunicator::Operation::test(size_t first, size_t last) {
 }
 
 void MpiCommunicator::Operation::check_part(const Part& part, const MPI_Status& status, int code) const {
-  const std::string& axis = shared_->group.axis;
   const bool from_peer = part.peer >= 0;
+  const std::string own = shared_->name_rank(shared_->group.rank);
   const std::string peer = from_peer ? shared_->name_rank(part.peer) : "another rank";
-  if (code != MPI_SUCCESS)
+  if (code != MPI_SUCCESS) {
+    shared_->check_agreement(call_);  // says more than the library
     shared_->fail(
-        fmt::format("{} #{} on axis {} with {}, {} bytes expected at {}: {}; do all ranks run the same "
-                    "configuration and program?",
-                    name_of(verb_), sequence_, axis, peer, part.num_bytes,
-                    shared_->name_rank(shared_->group.rank), mpi_error_text(code)));
+        fmt::format("{} with {}, {} bytes expected at {}: {}; do all ranks run the same configuration and "
+                    "program?",
+                    name(), peer, part.num_bytes, own, mpi_error_text(code)));
+  }
   int num_bytes = part.num_bytes;
   if (part.receives) MPI_Get_count(&status, MPI_BYTE, &num_bytes);
   if (num_bytes != part.num_bytes)
     shared_->fail(
-        fmt::format("{} #{} on axis {}: {} sent {} bytes where {} expects {}; do all ranks run the same "
-                    "configuration and program?",
-                    name_of(verb_), sequence_, axis, peer, num_bytes, shared_->name_rank(shared_->group.rank),
-                    part.num_bytes));
+        fmt::format("{}: {} sent {} bytes where {} expects {}; do all ranks run the same configuration and "
+                    "program?",
+                    name(), peer, num_bytes, own, part.num_bytes));
 }
 
 // ---- who is late -----------------------------------------------------------------------------------------
@@ -362,9 +408,7 @@ std::set<int> MpiCommunicator::Operation::ranks_owing_data() const {
 }
 
 void MpiCommunicator::Operation::expire(double idle_s) const {
-  const MpiGroup& group = shared_->group;
-  const StuckCall stuck{{group.axis_idx, verb_, sequence_}, idle_s, ranks_owing_data()};
-  shared_->fail(late_report({group.world_ranks, *group.axis_names, group.rank, group.board}, stuck));
+  shared_->fail(late_report(shared_->seen_from_here(), {call_, idle_s, ranks_owing_data()}));
 }
 
 }  // namespace athanor::parallel

@@ -54,7 +54,7 @@ class MpiCommunicator final : public Communicator {
  private:
   struct Shared;  // what operations in flight need of their communicator
   class Operation;
-  std::unique_ptr<Operation> begin(Verb verb);
+  std::unique_ptr<Operation> begin(Verb verb, int64_t num_bytes = 0, int detail = 0);
   std::shared_ptr<Shared> shared_;
 };
 

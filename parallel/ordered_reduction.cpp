@@ -171,33 +171,45 @@ OrderedReduction::OrderedReduction(Communicator& comm, const ReductionOptions& o
       free_scratch_(std::make_shared<std::vector<std::unique_ptr<Scratch>>>()) {
   ATHANOR_CHECK(options.payload == at::kFloat || options.payload == at::kBFloat16, "a reduction of {}",
                 c10::toString(options.payload));
-  ATHANOR_CHECK(options.chunks_in_flight >= 1 && options.scratch_bytes > 0, "{} chunks in flight, {} bytes",
-                options.chunks_in_flight, options.scratch_bytes);
-  const int64_t bytes_per_element = options.payload == at::kFloat ? 4 : 2 * 2;
-  const int64_t num_places = int64_t{comm.size()} * (options.chunks_in_flight + 1);
-  const int64_t chunk = options.scratch_bytes / (num_places * bytes_per_element);
-  chunk_elements_ = std::max(kMinChunkElements, chunk / kernels::kFlatAlignment * kernels::kFlatAlignment);
+  ATHANOR_CHECK(
+      options.chunks_in_flight >= 1 && options.scratch_bytes > 0 && options.device_scratch_bytes > 0,
+      "{} chunks in flight, {} bytes, {} on a device", options.chunks_in_flight, options.scratch_bytes,
+      options.device_scratch_bytes);
 }
 
 OrderedReduction::~OrderedReduction() = default;
 
+int64_t OrderedReduction::chunk_elements(const at::Tensor& data) const {
+  const int64_t bytes_per_element = options_.payload == at::kFloat ? 4 : 2 * 2;
+  const int64_t num_places = int64_t{comm_.size()} * (options_.chunks_in_flight + 1);
+  const int64_t num_bytes = data.device().is_cpu() ? options_.scratch_bytes : options_.device_scratch_bytes;
+  const int64_t chunk = num_bytes / (num_places * bytes_per_element);
+  return std::max(kMinChunkElements, chunk / kernels::kFlatAlignment * kernels::kFlatAlignment);
+}
+
+std::unique_ptr<OrderedReduction::Scratch> OrderedReduction::scratch_for(const at::Tensor& data) {
+  const auto fits = [&](const auto& scratch) { return scratch->arriving[0].device() == data.device(); };
+  const auto found = std::find_if(free_scratch_->begin(), free_scratch_->end(), fits);
+  if (found != free_scratch_->end()) {
+    auto scratch = std::move(*found);
+    free_scratch_->erase(found);
+    return scratch;
+  }
+  auto scratch = std::make_unique<Scratch>();
+  const auto options = data.options().dtype(options_.payload);
+  const int64_t num_elements = comm_.size() * chunk_elements(data);
+  for (int slot = 0; slot <= options_.chunks_in_flight; ++slot) {
+    scratch->arriving.push_back(at::empty({num_elements}, options));
+    if (options_.payload != at::kFloat) scratch->leaving.push_back(at::empty({num_elements}, options));
+  }
+  return scratch;
+}
+
 Pending OrderedReduction::reduce_scatter(const at::Tensor& out, const at::Tensor& in,
                                          const std::vector<int64_t>& counts) {
   check_arguments(comm_, out, in, counts);
-  std::unique_ptr<Scratch> scratch;
-  if (!free_scratch_->empty()) {
-    scratch = std::move(free_scratch_->back());
-    free_scratch_->pop_back();
-  } else {
-    scratch = std::make_unique<Scratch>();
-    for (int slot = 0; slot <= options_.chunks_in_flight; ++slot) {
-      scratch->arriving.push_back(at::empty({comm_.size() * chunk_elements_}, options_.payload));
-      if (options_.payload != at::kFloat)
-        scratch->leaving.push_back(at::empty({comm_.size() * chunk_elements_}, options_.payload));
-    }
-  }
-  Pieces pieces = cut(in.numel(), comm_.size(), counts, chunk_elements_);
-  return Pending(std::make_unique<Operation>(*this, std::move(scratch), out, in, std::move(pieces)));
+  Pieces pieces = cut(in.numel(), comm_.size(), counts, chunk_elements(in));
+  return Pending(std::make_unique<Operation>(*this, scratch_for(in), out, in, std::move(pieces)));
 }
 
 void OrderedReduction::all_reduce(const at::Tensor& data) {

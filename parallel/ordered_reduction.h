@@ -22,8 +22,10 @@ struct ReductionOptions {
   /// nearest even before the sum. Either way the sum is fp32 and its bits do not depend on the number of
   /// ranks.
   at::ScalarType payload = at::kFloat;
-  int64_t scratch_bytes = int64_t{4} << 20;  ///< of this rank, for one reduction in flight
-  int chunks_in_flight = 2;                  ///< beside the chunk being summed
+  int64_t scratch_bytes = int64_t{4} << 20;  ///< of this rank, for one reduction of host data in flight
+  /// The same on a device, where a chunk must be long enough to be worth its launches.
+  int64_t device_scratch_bytes = int64_t{128} << 20;
+  int chunks_in_flight = 2;  ///< beside the chunk being summed
 };
 
 class OrderedReduction {
@@ -46,8 +48,10 @@ class OrderedReduction {
   struct Scratch;
   class Operation;
   Communicator& comm_;
+  int64_t chunk_elements(const at::Tensor& data) const;
+  std::unique_ptr<Scratch> scratch_for(const at::Tensor& data);
+
   ReductionOptions options_;
-  int64_t chunk_elements_;
   std::shared_ptr<std::vector<std::unique_ptr<Scratch>>> free_scratch_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 namespace athanor::parallel {
 namespace {
@@ -9,10 +10,12 @@ namespace {
 constexpr double kYieldOnlySeconds = 3e-3;
 constexpr double kMinSleepSeconds = 50e-6;
 constexpr double kMaxSleepSeconds = 1e-3;
+// Between two looks a process that runs needs less, even where many share a core.
+constexpr auto kMaxOwnPause = std::chrono::seconds(1);
 }  // namespace
 
 void WaitLoop::progressed() {
-  last_progress_ = std::chrono::steady_clock::now();
+  last_progress_ = last_look_ = std::chrono::steady_clock::now();
 }
 
 double WaitLoop::idle_seconds() const {
@@ -20,6 +23,8 @@ double WaitLoop::idle_seconds() const {
 }
 
 bool WaitLoop::pause() {
+  const auto now = std::chrono::steady_clock::now(), before = std::exchange(last_look_, now);
+  if (now - before > kMaxOwnPause) last_progress_ += now - before;
   const double idle_s = idle_seconds();
   if (idle_s > timeout_s_) return false;
   if (idle_s < kYieldOnlySeconds) {

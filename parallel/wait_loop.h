@@ -1,6 +1,7 @@
 // How a rank waits for others without burning the processor they need: it first only yields (a transfer that
 // is under way must be driven), then sleeps for a growing while. A wait that sees no progress for `timeout_s`
-// has expired.
+// has expired. Time in which this process itself did not run (a suspended job) does not count: the others may
+// have been stopped as well.
 #pragma once
 
 #include <chrono>
@@ -18,7 +19,7 @@ class WaitLoop {
 
  private:
   double timeout_s_;
-  std::chrono::steady_clock::time_point last_progress_;
+  std::chrono::steady_clock::time_point last_progress_, last_look_;
 };
 
 }  // namespace athanor::parallel

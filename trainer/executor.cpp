@@ -37,6 +37,8 @@ bool Executor::runs_again(size_t block_idx) const {
 }
 
 void Executor::enter(size_t block_idx, bool forward) {
+  options_.progress.enter(forward ? parallel::Phase::kForward : parallel::Phase::kBackward,
+                          static_cast<int>(block_idx));
   for (size_t ahead = 1; ahead <= options_.prefetch_blocks; ++ahead) {
     if (forward && block_idx + ahead < model_.blocks.size()) parameters_.prefetch(block_idx + ahead);
     if (!forward && block_idx >= ahead) parameters_.prefetch(block_idx - ahead);
@@ -49,7 +51,7 @@ at::Tensor Executor::forward(PassContext& pass, size_t num_blocks) {
   at::Tensor hidden = make_anchor(pass.batch.ids_T.device());
   for (size_t i = 0; i < (num_blocks ? num_blocks : model_.blocks.size()); ++i) {
     enter(i, /*forward=*/true);
-    hidden = model_.blocks[i]->forward(hidden, pass).hidden_TD;
+    hidden = model_.blocks[i]->forward(hidden, pass).hidden_tD;
     parameters_.release(i);
   }
   return hidden;
@@ -62,6 +64,7 @@ void Executor::forward_backward(PassContext& pass) {
   at::Tensor gradient;
   for (size_t i = model_.blocks.size(); i-- > 0;)
     gradient = backward_block(i, std::move(kept[i]), gradient, pass);
+  options_.progress.enter(parallel::Phase::kUpdate);
 }
 
 Executor::Kept Executor::forward_block(size_t block_idx, const at::Tensor& hidden, PassContext& pass,
@@ -76,7 +79,7 @@ Executor::Kept Executor::forward_block(size_t block_idx, const at::Tensor& hidde
   Flag loss(pass.takes_loss, !block.is_head());
   BlockOutput output = block.forward(kept.input, pass);
   parameters_.release(block_idx);
-  next_hidden = output.hidden_TD.detach();
+  next_hidden = output.hidden_tD.detach();
   if (!again) kept.output = std::move(output);
   return kept;
 }
@@ -94,7 +97,7 @@ at::Tensor Executor::backward_block(size_t block_idx, Kept kept, const at::Tenso
   }
   const at::Tensor one = kept.output.loss.defined() ? at::ones_like(kept.output.loss.detach()) : at::Tensor();
   const auto gradients =
-      model::backpropagate({kept.output.hidden_TD, kept.output.loss}, {hidden_gradient, one}, {kept.input});
+      model::backpropagate({kept.output.hidden_tD, kept.output.loss}, {hidden_gradient, one}, {kept.input});
   parameters_.release(block_idx);
   parameters_.end_backward(block_idx);
   return gradients.front();

@@ -11,6 +11,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "model/blocks.h"
+#include "parallel/progress_board.h"
 
 namespace athanor::trainer {
 
@@ -38,6 +39,7 @@ class Executor {
   struct Options {
     Recompute recompute = Recompute::kNone;
     size_t prefetch_blocks = 1;
+    parallel::Progress progress = parallel::Progress();  ///< told which block runs
   };
   /// `model` and `parameters` outlive the executor.
   Executor(model::Model& model, BlockParameters& parameters, const Options& options)

@@ -120,6 +120,7 @@ void ParameterStore::allocate(Group& group) {
   const auto f32 = at::TensorOptions().dtype(at::kFloat).device(options_.device);
   group.weights =
       at::zeros({shards_weights ? mine.end - mine.begin : all.end}, f32.dtype(options_.compute_dtype));
+  group.comm.register_memory(group.weights);  // gathered, or reduced into, every step
   if (!shards_weights) bind_values(group, group.weights);
   OptimizerSlice slice{&group.parameters, &group.layout, shards_masters ? mine : all, mine, {}, {}};
   const at::Tensor computed = shards_weights || !shards_masters ? group.weights : part(group.weights, mine);

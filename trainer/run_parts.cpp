@@ -11,7 +11,6 @@
 #include "data/shards/shard_reader.h"
 #include "data/tokenizer/tokenizer.h"
 #include "inference/model_files.h"
-#include "kernels/cuda_plugin.h"
 #include "model/initialise.h"
 
 namespace athanor::trainer {
@@ -57,18 +56,25 @@ ShardFacts first_shard(const RunConfig& config) {
   return {static_cast<int64_t>(shards.front().vocabulary_size()), shards.front().tokenizer_digest()};
 }
 
-// Ranks of one machine take its GPUs in turn. Comes first: LibTorch looks for CUDA once.
-at::Device open_device(const RunConfig& config, const parallel::Session& session) {
-  if (config.run.device == "cpu") return at::kCPU;
-  return kernels::open_cuda_device(session.local_rank() % std::max<int64_t>(1, kernels::num_cuda_devices()));
-}
-
 model::BalanceOptions balance_options(const configs::ModelConfig& config, const model::ModelSpec& spec) {
   if (spec.n_routed_experts == 0) return {};
   if (spec.architecture != model::Architecture::kDeepseekV3)
     return {.batch_loss_weight = config.router_aux_loss_coef};
   return {.bias_update_rate = config.router_bias_update_rate,
           .sequence_loss_weight = config.sequence_aux_loss_weight};
+}
+
+model::ExpertOptions expert_options(const RunConfig& config) {
+  std::string payload = config.parallel.expert_payload;
+  if (payload == "auto" && config.training.precision == "fp8") payload = "fp8";
+  return {.capacity = {.factor = config.model.expert_capacity_factor,
+                       .policy = config.model.expert_capacity_policy == "score"
+                                     ? model::CapacityPolicy::kScore
+                                     : model::CapacityPolicy::kPosition},
+          .payload = payload == "fp32"   ? model::Payload::kFp32
+                     : payload == "bf16" ? model::Payload::kBf16
+                     : payload == "fp8"  ? model::Payload::kFp8
+                                         : model::Payload::kCompute};
 }
 
 optim::ScheduleOptions schedule_options(const RunConfig& config, int64_t num_steps) {
@@ -174,7 +180,7 @@ int64_t total_steps(const configs::TrainingConfig& training, int64_t sequence_le
 
 RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& session) {
   RunParts parts;
-  parts.device = open_device(config, session);
+  parts.device = session.device();
   parts.mesh = std::make_unique<parallel::Mesh>(mesh_degrees(config.parallel), session.size());
   parts.axes = std::make_unique<parallel::MeshCommunicators>(session, *parts.mesh);
 
@@ -184,8 +190,12 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
       from ? from->spec : model::spec_from_config(config.model, first_shard(config).vocabulary_size);
   adopt_tokenizer(config, spec);
   parts.model = std::make_unique<model::Model>(model::build_model(
-      spec, {.balance = balance_options(config.model, spec),
-             .axes = {.tensor = &parts.axis(Axis::kTensor), .expert = &parts.axis(Axis::kExpert)}}));
+      spec,
+      {.balance = balance_options(config.model, spec),
+       .experts = expert_options(config),
+       .axes = {.tensor = &parts.axis(Axis::kTensor),
+                .expert = &parts.axis(Axis::kExpert),
+                .expert_width = config.parallel.expert_tensor ? &parts.axis(Axis::kTensor) : nullptr}}));
   build_data(config, parts);
 
   parts.store = std::make_unique<ParameterStore>(
@@ -207,7 +217,8 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
       *parts.model, *parts.store,
       Executor::Options{
           .recompute = config.training.recompute == "full" ? Recompute::kFull : Recompute::kNone,
-          .prefetch_blocks = static_cast<size_t>(config.parallel.prefetch_blocks)});
+          .prefetch_blocks = static_cast<size_t>(config.parallel.prefetch_blocks),
+          .progress = session.progress()});
   parts.step = std::make_unique<TrainStep>(
       *parts.model, *parts.store, *parts.executor, *parts.optimizer, *parts.schedule,
       StepAxes{.data = parts.data_axis(), .token = parts.axis(Axis::kToken)},

@@ -1,5 +1,7 @@
 #include "trainer/step_totals.h"
 
+#include <numeric>
+
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
@@ -51,6 +53,7 @@ void StepTotals::add(const model::PassContext& pass) {
     loss_sums_[depth].push_back(pass.loss_sum[depth]);
   balance_losses_.push_back(pass.balance_loss);
   num_tokens_ += pass.batch.ids_T.size(0);
+  num_dropped_ += pass.num_dropped;
   for (size_t layer = 0; layer < expert_tokens_.size(); ++layer) {
     const auto& counted = pass.expert_tokens[layer];
     ATHANOR_CHECK(counted.size() == expert_tokens_[layer].size(), "MoE layer {} reported {} experts of {}",
@@ -72,10 +75,13 @@ void StepTotals::report(const std::vector<int64_t>& num_labels, StepResult& resu
   sum_over_ranks(tokens, axes_.data);
   result.num_tokens = tokens.front();
   // The ranks that share a micro batch have counted the choices of different tokens.
-  std::vector<int64_t> counts;
+  std::vector<int64_t> counts = {num_dropped_};
   for (const auto& layer : expert_tokens_) counts.insert(counts.end(), layer.begin(), layer.end());
   sum_over_ranks(counts, axes_.token);
-  auto next = counts.begin();
+  const int64_t num_choices = std::accumulate(counts.begin() + 1, counts.end(), int64_t{0});
+  if (num_choices)
+    result.dropped_share = static_cast<double>(counts.front()) / static_cast<double>(num_choices);
+  auto next = counts.begin() + 1;
   for (auto& layer : expert_tokens_) {
     std::copy(next, next + static_cast<int64_t>(layer.size()), layer.begin());
     next += static_cast<int64_t>(layer.size());

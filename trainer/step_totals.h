@@ -33,7 +33,7 @@ class StepTotals {
   std::vector<std::vector<double>> loss_sums_;  ///< [depth][micro batch]
   std::vector<double> balance_losses_;
   std::vector<std::vector<int64_t>> expert_tokens_;
-  int64_t num_tokens_ = 0;
+  int64_t num_tokens_ = 0, num_dropped_ = 0;
 };
 
 }  // namespace athanor::trainer

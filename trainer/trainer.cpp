@@ -17,6 +17,7 @@
 #include "trainer/agreement.h"
 #include "trainer/batches.h"
 #include "trainer/checkpoint_keeper.h"
+#include "trainer/expert_reach.h"
 #include "trainer/run_parts.h"
 #include "trainer/step_totals.h"
 
@@ -113,10 +114,22 @@ class Run {
                     kernels::product_kernel_name(
                         config_.training.precision == "fp32" ? at::kFloat : at::kBFloat16, parts_.device),
                     parts_.total_steps);
+    log_expert_reach();
+  }
+
+  void log_expert_reach() {
+    parallel::Communicator& expert = parts_.axis(parallel::Axis::kExpert);
+    const model::ModelSpec& spec = parts_.model->spec;
+    if (expert.size() == 1) return;
+    const ExpertReach reach = expert_reach(spec, hosts_of(expert, session_.host()));
+    if (session_.rank() == 0)
+      core::log::info("{} experts on {} ranks: {}", spec.n_routed_experts, expert.size(),
+                      describe(reach, spec));
   }
 
   void take_step(data::BatchStream& stream) {
     const auto start = std::chrono::steady_clock::now();
+    session_.progress().begin_step(counters_.step + 1, parallel::Phase::kData);
     std::vector<model::MicroBatch> micro_batches;
     for (uint64_t i = 0; i < plan().micro_batches_per_step(); ++i) {
       const auto batch = stream.next();
@@ -151,6 +164,8 @@ class Run {
     record.mfu = record.tokens_per_second * flops_per_token_ / peak_flops_;
     if (!result.expert_tokens.empty())
       record.extra.emplace_back("expert_load_max_over_mean", expert_load_max_over_mean(result.expert_tokens));
+    if (config_.model.expert_capacity_factor > 0)
+      record.extra.emplace_back("dropped_tokens", result.dropped_share);
     for (size_t depth = 0; depth < result.mtp_losses.size(); ++depth)
       record.extra.emplace_back("mtp_loss_" + std::to_string(depth + 1), result.mtp_losses[depth]);
     if (result.balance_loss != 0) record.extra.emplace_back("balance_loss", result.balance_loss);
@@ -174,6 +189,7 @@ class Run {
     if (!parts_.validator || !config_.training.validate_every ||
         counters_.step % config_.training.validate_every)
       return;
+    session_.progress().enter(parallel::Phase::kValidation);
     const double loss = parts_.validator->loss();
     const bool is_better = counters_.num_validations == 0 || loss < counters_.best_validation_loss;
     if (is_better) counters_.best_validation_loss = loss;
@@ -204,6 +220,7 @@ class Run {
   }
 
   void save() {
+    session_.progress().enter(parallel::Phase::kCheckpoint);
     const double time = unix_time(), stall = keeper_.save(counters_);
     observers_.on_checkpoint({.step = static_cast<uint64_t>(counters_.step),
                               .time = time,

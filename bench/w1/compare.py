@@ -1,8 +1,10 @@
 """Workload W1 with one rank and two, beside transformers on the same machine in the same run.
 
     compare.py ATHANOR MPIRUN [--python PYTHON_WITH_TRANSFORMERS] [--steps 8] [--rounds 2]
+               [--without TEXT ...]
 
-Prints one JSON line per measurement and the ratios of the medians. Absolute figures hold for this machine only.
+--without leaves out the cases whose names hold the text. Prints one JSON line per measurement and the ratios of the
+medians. Absolute figures hold for this machine only.
 """
 import argparse
 import json
@@ -19,6 +21,7 @@ parser.add_argument("mpirun")
 parser.add_argument("--python")
 parser.add_argument("--steps", type=int, default=8)
 parser.add_argument("--rounds", type=int, default=2)
+parser.add_argument("--without", nargs="*", default=[])
 arguments = parser.parse_args()
 here = pathlib.Path(tempfile.mkdtemp(prefix="athanor-w1-"))
 
@@ -38,6 +41,18 @@ def run(*command):
     subprocess.run([arguments.athanor, *map(str, command)], check=True, capture_output=True)
 
 
+def run_measured(*command):
+    """The resident memory (KiB) of the largest process among the command and all that it started."""
+    with open(here / "log.txt", "w+") as log:
+        process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            log.seek(0)
+            raise SystemExit(log.read())
+    return usage.ru_maxrss
+
+
 def train(ranks, name, *overrides):
     yaml = subprocess.run([arguments.athanor, "init", "pretrain-moe-w1"], check=True, capture_output=True, text=True).stdout
     (here / "w1.yaml").write_text(yaml)
@@ -46,14 +61,12 @@ def train(ranks, name, *overrides):
                "checkpoint.save_at_end=false", "schedule.warmup_steps=1", f"training.global_batch_size={4 * ranks}", *overrides]
     if ranks > 1:
         command = [arguments.mpirun, "-np", str(ranks), *command]
-    result = subprocess.run(["/usr/bin/time", "-f", "%M", *map(str, command)], capture_output=True, text=True)
-    if result.returncode:
-        raise SystemExit(result.stderr)
+    largest_kib = run_measured(*command)
     steps = [json.loads(line) for line in open(here / name / "metrics.jsonl")][2:]
     seconds = statistics.median(step["step_seconds"] for step in steps)
     return {"program": "athanor", "ranks": ranks, "options": " ".join(overrides), "tokens_per_second": round(4096 * ranks / seconds, 1),
             "step_seconds": round(seconds, 3), "mfu": round(statistics.median(step["mfu"] for step in steps), 3),
-            "largest_process_mib": int(result.stderr.split()[-1]) // 1024}
+            "largest_process_mib": largest_kib // 1024}
 
 
 def peer(*options):
@@ -74,11 +87,13 @@ for number in range(arguments.rounds):
         cases["transformers, grouped experts"] = lambda: peer("--grouped")
         cases["transformers, fp32"] = lambda: peer("--fp32")
     for name, case in cases.items():
+        if any(text in name for text in arguments.without):
+            continue
         figures = case()
         print(json.dumps({"case": name, **figures}), flush=True)
         speeds.setdefault(name, []).append(figures["tokens_per_second"])
 medians = {name: statistics.median(values) for name, values in speeds.items()}
-print(json.dumps({"conditions": {"cores": os.cpu_count(), "rounds": arguments.rounds, "steps": arguments.steps}, "medians": medians}))
+print(json.dumps({"conditions": {"cores": len(os.sched_getaffinity(0)), "rounds": arguments.rounds, "steps": arguments.steps}, "medians": medians}))
 for peer_name in ("transformers", "transformers, grouped experts", "transformers, fp32"):
     if peer_name in medians:
         print(f"athanor on 1 rank / {peer_name}: {medians['athanor, 1 rank'] / medians[peer_name]:.2f}")

@@ -24,7 +24,7 @@ struct LogSumExpTable {
 /// What is known of a row once all its logits were seen. Its log-sum-exp would carry a rounding error that
 /// grows with the logits; the two parts of it do not.
 struct SoftmaxGradient {
-  int64_t label;
+  int64_t label;  ///< column of the label; negative: not among these logits
   float largest, sum, weight;
 };
 

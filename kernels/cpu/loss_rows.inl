@@ -44,12 +44,13 @@ template <typename T>
 void run_softmax_gradient(T* dlogits, const float* logits, int64_t count, const SoftmaxGradient& at) {
   const F32x16 reference = set1(at.largest), factor = set1(at.weight / at.sum);
   const auto gradient = [&](F32x16 values) { return mul(exp_flushed(sub(values, reference)), factor); };
+  const bool has_label = at.label >= 0;
   // Taken first: dlogits may be the same memory as logits.
-  const F32x16 at_label = sub(gradient(set1(logits[at.label])), set1(at.weight));
+  const F32x16 at_label = sub(gradient(set1(logits[has_label ? at.label : 0])), set1(at.weight));
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) store(dlogits + i, gradient(load(logits + i)));
   if (i < count) store_first(dlogits + i, gradient(load_first(logits + i, count - i)), count - i);
-  store_first(dlogits + at.label, at_label, 1);
+  if (has_label) store_first(dlogits + at.label, at_label, 1);
 }
 
 }  // namespace

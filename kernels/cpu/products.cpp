@@ -107,7 +107,7 @@ void finish_piece(const Product& product, const Piece& piece, const Sums& sums) 
                                 piece.column_end - piece.column_begin);
 }
 
-void run_piece(const Product& product, const Piece& piece) {
+void run_on_gemm(const Product& product, const Piece& piece) {
   static thread_local Scratch scratch;
   if (product.out.is_bf16) {
     const Sums sums{scratch.get<float>(kPieceRows * kPieceColumns), kPieceColumns};
@@ -126,6 +126,10 @@ bool for_tiles(const Product& product) {
 }
 
 }  // namespace
+
+void run_piece(const Product& product, const Piece& piece) {
+  for_tiles(product) ? run_tile_piece(product, piece, *tile_engine()) : run_on_gemm(product, piece);
+}
 
 std::vector<Piece> cut_into_pieces(const std::vector<Product>& products, int64_t max_rows,
                                    int64_t row_multiple, int64_t max_columns) {
@@ -148,7 +152,7 @@ void run_products(const std::vector<Product>& products) {
     return run_tile_products(products, *tile_engine());
   const std::vector<Piece> pieces = cut_into_pieces(products, kPieceRows, kRowMultiple, kPieceColumns);
   core::parallel_for(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
-    run_piece(products[static_cast<size_t>(pieces[i].product)], pieces[i]);
+    run_on_gemm(products[static_cast<size_t>(pieces[i].product)], pieces[i]);
   });
 }
 

@@ -58,4 +58,7 @@ struct Piece {
 std::vector<Piece> cut_into_pieces(const std::vector<Product>& products, int64_t max_rows,
                                    int64_t row_multiple, int64_t max_columns);
 
+/// Runs one piece (at most 252 rows and 256 columns, columns from a multiple of 64) on the calling thread.
+void run_piece(const Product& product, const Piece& piece);
+
 }  // namespace athanor::kernels::cpu

@@ -240,10 +240,14 @@ void pack_tiles(Bf16* packed, const Bf16* b, int64_t column_stride, int64_t dept
   }
 }
 
+void run_tile_piece(const Product& product, const Piece& piece, const TileEngine& engine) {
+  PieceRunner(product, piece, engine).run();
+}
+
 void run_tile_products(const std::vector<Product>& products, const TileEngine& engine) {
   const std::vector<Piece> pieces = cut_into_pieces(products, kPieceRows, kRowMultiple, kPieceColumns);
   core::parallel_for(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
-    PieceRunner(products[static_cast<size_t>(pieces[i].product)], pieces[i], engine).run();
+    run_tile_piece(products[static_cast<size_t>(pieces[i].product)], pieces[i], engine);
   });
 }
 

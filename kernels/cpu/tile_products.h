@@ -40,6 +40,9 @@ constexpr int64_t tile_packed_size(int64_t num_columns, int64_t depth) {
 void pack_tiles(Bf16* packed, const Bf16* b, int64_t column_stride, int64_t depth_stride, int64_t num_columns,
                 int64_t depth);
 
+/// One piece (at most 256 rows), as run_piece.
+void run_tile_piece(const Product& product, const Piece& piece, const TileEngine& engine);
+
 /// As run_products; every operand is bf16, b plain or kTileBlocks.
 void run_tile_products(const std::vector<Product>& products, const TileEngine& engine);
 

@@ -10,17 +10,17 @@ namespace {
 
 template <typename T, int kWidth>
 __global__ void copy_rows(AthanorCudaEmbedding p) {
-  const int64_t token = blockIdx.x, id = p.ids[token];
-  const bool is_bad = id < 0 || id >= p.vocabulary;
-  const T* from = static_cast<const T*>(p.w) + (is_bad ? 0 : id) * p.num_columns;
+  const int64_t token = blockIdx.x, id = p.ids[token], row = id - p.first_id;
+  const bool is_bad = id < 0 || id >= p.vocabulary, is_here = row >= 0 && row < p.num_rows && !is_bad;
+  const T* from = static_cast<const T*>(p.w) + (is_here ? row : 0) * p.num_columns;
   T* to = static_cast<T*>(p.y) + token * p.num_columns;
   for (int64_t i = threadIdx.x * kWidth; i < p.num_columns; i += kThreads * kWidth) {
     float values[kWidth];
-    if (is_bad) {
-#pragma unroll
-      for (int k = 0; k < kWidth; ++k) values[k] = CUDART_NAN_F;
-    } else {
+    if (is_here) {
       load(values, from + i);
+    } else {
+#pragma unroll
+      for (int k = 0; k < kWidth; ++k) values[k] = is_bad ? CUDART_NAN_F : 0.0f;
     }
     store(to + i, values);
   }
@@ -28,10 +28,10 @@ __global__ void copy_rows(AthanorCudaEmbedding p) {
 
 template <typename T, int kWidth>
 __global__ void add_rows(AthanorCudaEmbeddingBackward p) {
-  const int64_t first = blockIdx.x, id = p.sorted_ids[first];
-  if (id < 0 || id >= p.vocabulary || (first > 0 && p.sorted_ids[first - 1] == id)) return;
+  const int64_t first = blockIdx.x, id = p.sorted_ids[first], row = id - p.first_id;
+  if (row < 0 || row >= p.num_rows || (first > 0 && p.sorted_ids[first - 1] == id)) return;
   const T* dy = static_cast<const T*>(p.dy);
-  float* dw = p.dw + id * p.num_columns;
+  float* dw = p.dw + row * p.num_columns;
   int64_t end = first + 1;
   while (end < p.num_tokens && p.sorted_ids[end] == id) ++end;
   for (int64_t i = threadIdx.x * kWidth; i < p.num_columns; i += kThreads * kWidth) {

@@ -20,6 +20,7 @@ int combine(const AthanorCudaCombine* p, void* stream);
 int combine_backward(const AthanorCudaCombineBackward* p, void* stream);
 int embedding(const AthanorCudaEmbedding* p, void* stream);
 int embedding_backward(const AthanorCudaEmbeddingBackward* p, void* stream);
+int loss_states(const AthanorCudaLossStates* p, void* stream);
 int loss_rows(const AthanorCudaLossRows* p, void* stream);
 int adamw(const AthanorCudaAdamW* p, void* stream);
 int ordered_sum(const AthanorCudaOrderedSum* p, void* stream);

@@ -33,27 +33,42 @@ void for_each_block(const at::Tensor& x_TD, const at::Tensor& w_VD, int64_t max_
   }
 }
 
-AthanorCudaLossRows loss_rows(const at::Tensor& loss, const at::Tensor& logits, const at::Tensor& labels) {
-  AthanorCudaLossRows rows{};
-  rows.loss = loss.mutable_data_ptr<float>();
-  rows.logits = logits.const_data_ptr<float>();
-  rows.labels = labels.const_data_ptr<int64_t>();
-  rows.num_rows = logits.size(0);
-  rows.vocabulary = logits.size(1);
-  rows.ignored_label = kIgnoredLabel;
-  return rows;
-}
+/// The second pass over a block of logits, with what all parts of the vocabulary say of its tokens. Keeps the
+/// states alive.
+struct LossRows {
+  at::Tensor states_N3;
+  AthanorCudaLossRows arguments{};
+
+  LossRows(const at::Tensor& loss, const at::Tensor& logits, const at::Tensor& labels,
+           const VocabularyPart& part)
+      : states_N3(at::empty({logits.size(0), 3}, logits.options())) {
+    AthanorCudaLossRows& a = arguments;
+    a.loss = loss.mutable_data_ptr<float>();
+    a.logits = logits.const_data_ptr<float>();
+    a.labels = labels.const_data_ptr<int64_t>();
+    a.num_rows = logits.size(0);
+    a.num_columns = logits.size(1);
+    a.first_label = part.rows.first;
+    a.vocabulary = part.rows.size ? part.rows.size : logits.size(1);
+    a.ignored_label = kIgnoredLabel;
+    launch_cuda("linear_cross_entropy", logits, cuda_plugin().loss_states,
+                AthanorCudaLossStates{states_N3.mutable_data_ptr<float>(), a.logits, a.labels, a.num_rows,
+                                      a.num_columns, a.first_label});
+    if (part.combine) part.combine(states_N3);
+    a.states = states_N3.const_data_ptr<float>();
+  }
+};
 
 }  // namespace
 
 void linear_cross_entropy(const at::Tensor& loss_T, const at::Tensor& lse_T, const at::Tensor& x_TD,
-                          const at::Tensor& w_VD, const at::Tensor& labels_T, int64_t max_logits) {
+                          const at::Tensor& w_VD, const at::Tensor& labels_T, const VocabularyPart& part,
+                          int64_t max_logits) {
   if (x_TD.size(0) == 0) return;
   for_each_block(x_TD, w_VD, max_logits, [&](int64_t first, int64_t count, const at::Tensor& logits) {
-    AthanorCudaLossRows rows =
-        loss_rows(loss_T.narrow(0, first, count), logits, labels_T.narrow(0, first, count));
-    if (lse_T.defined()) rows.lse = lse_T.mutable_data_ptr<float>() + first;
-    launch_cuda("linear_cross_entropy", logits, cuda_plugin().loss_rows, rows);
+    LossRows rows(loss_T.narrow(0, first, count), logits, labels_T.narrow(0, first, count), part);
+    if (lse_T.defined()) rows.arguments.lse = lse_T.mutable_data_ptr<float>() + first;
+    launch_cuda("linear_cross_entropy", logits, cuda_plugin().loss_rows, rows.arguments);
   });
 }
 
@@ -68,12 +83,12 @@ void linear_cross_entropy_with_gradient(const LossGradientArgs& args, int64_t ma
       args.x_TD, args.w_VD, max_logits, [&](int64_t first, int64_t count, const at::Tensor& logits) {
         if (!in_place && !rounded.defined()) rounded = at::empty(logits.sizes(), args.x_TD.options());
         const at::Tensor dlogits = in_place ? logits : rounded.narrow(0, 0, count);
-        AthanorCudaLossRows rows =
-            loss_rows(args.loss_T.narrow(0, first, count), logits, args.labels_T.narrow(0, first, count));
-        rows.dlogits = dlogits.mutable_data_ptr();
-        rows.dlogits_are_bf16 = !in_place;
-        rows.token_weight = args.token_weight_T.const_data_ptr<float>() + first;
-        launch_cuda("linear_cross_entropy_with_gradient", logits, cuda_plugin().loss_rows, rows);
+        LossRows rows(args.loss_T.narrow(0, first, count), logits, args.labels_T.narrow(0, first, count),
+                      args.part);
+        rows.arguments.dlogits = dlogits.mutable_data_ptr();
+        rows.arguments.dlogits_are_bf16 = !in_place;
+        rows.arguments.token_weight = args.token_weight_T.const_data_ptr<float>() + first;
+        launch_cuda("linear_cross_entropy_with_gradient", logits, cuda_plugin().loss_rows, rows.arguments);
         matmul_nn(args.dx_TD.narrow(0, first, count), dlogits, args.w_VD);
         if (args.dw_VD.defined())
           matmul_tn(args.dw_VD, dlogits, args.x_TD.narrow(0, first, count), args.accumulate_dw || first > 0);

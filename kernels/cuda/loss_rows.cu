@@ -1,5 +1,6 @@
 // Loss, log-sum-exp and gradient of rows of logits: a block owns a row. The largest logit and the sum of
-// exponentials come from one pass; the logits then become their gradient in a second.
+// exponentials come from one pass; the logits then become their gradient in a second. Between the two, ranks
+// that share the vocabulary may combine what they have seen.
 #include <math_constants.h>
 
 #include "kernels/cuda/device_code.cuh"
@@ -84,37 +85,62 @@ __device__ void fill(T* gradient, int64_t vocabulary, float value) {
     store(gradient + v, values);
 }
 
+/// What is known of a row once all its logits were seen.
+struct State {
+  float largest, sum, logit_of_label;
+};
+
+template <int kWidth>
+__global__ void states(AthanorCudaLossStates p) {
+  const int64_t row = blockIdx.x, column = p.labels[row] - p.first_label;
+  const float* logits = p.logits + row * p.num_columns;
+  const LogSumExp all = join_block(scan<kWidth>(logits, p.num_columns));
+  if (threadIdx.x != 0) return;
+  const bool is_here = column >= 0 && column < p.num_columns;
+  reinterpret_cast<State*>(p.states)[row] = {all.largest, all.sum, is_here ? logits[column] : -CUDART_INF_F};
+}
+
 template <typename T, int kWidth>
 __global__ void rows(AthanorCudaLossRows p) {
   const int64_t row = blockIdx.x, label = p.labels[row];
-  const float* logits = p.logits + row * p.vocabulary;
+  const float* logits = p.logits + row * p.num_columns;
   const bool is_ignored = label == p.ignored_label;
   const bool is_bad = !is_ignored && (label < 0 || label >= p.vocabulary);
-  const LogSumExp all = join_block(scan<kWidth>(logits, p.vocabulary));
+  const State state = reinterpret_cast<const State*>(p.states)[row];
   if (threadIdx.x == 0) {
-    if (p.lse) p.lse[row] = all.largest + logf(all.sum);
+    if (p.lse) p.lse[row] = state.largest + logf(state.sum);
     // The difference first: with large logits, the logarithm would drown in `largest`.
     if (is_ignored || is_bad)
       p.loss[row] = is_bad ? CUDART_NAN_F : 0.0f;
     else
-      p.loss[row] = (all.largest - logits[label]) + logf(all.sum);
+      p.loss[row] = (state.largest - state.logit_of_label) + logf(state.sum);
   }
   if (!p.dlogits) return;
-  __syncthreads();  // the logit of the label has been read: dlogits may be the logits
-  T* gradient = static_cast<T*>(p.dlogits) + row * p.vocabulary;
+  T* gradient = static_cast<T*>(p.dlogits) + row * p.num_columns;
   const float weight = p.token_weight[row];
   if (is_ignored || is_bad || weight == 0.0f)
-    fill<T, kWidth>(gradient, p.vocabulary, is_bad ? CUDART_NAN_F : 0.0f);
+    fill<T, kWidth>(gradient, p.num_columns, is_bad ? CUDART_NAN_F : 0.0f);
   else
-    write_gradient<T, kWidth>(gradient, logits, p.vocabulary, label, all, weight);
+    write_gradient<T, kWidth>(gradient, logits, p.num_columns, label - p.first_label,
+                              {state.largest, state.sum}, weight);
+}
+
+Grid grid_of(int64_t num_rows) {
+  return {dim3(static_cast<unsigned>(num_rows)), kRowThreads};
 }
 
 }  // namespace
 
+int loss_states(const AthanorCudaLossStates* p, void* stream) {
+  const bool is_wide = alignment(false).pointer(p->logits).count(p->num_columns).is_wide;
+  return is_wide ? launch(states<4>, grid_of(p->num_rows), *p, stream)
+                 : launch(states<1>, grid_of(p->num_rows), *p, stream);
+}
+
 int loss_rows(const AthanorCudaLossRows* p, void* stream) {
   // The logits are fp32 whatever the gradient is: four at a time.
-  const bool is_wide = alignment(false).pointer(p->logits).pointer(p->dlogits).count(p->vocabulary).is_wide;
-  const Grid grid{dim3(static_cast<unsigned>(p->num_rows)), kRowThreads};
+  const bool is_wide = alignment(false).pointer(p->logits).pointer(p->dlogits).count(p->num_columns).is_wide;
+  const Grid grid = grid_of(p->num_rows);
   if (p->dlogits_are_bf16)
     return is_wide ? launch(rows<Bf16, 4>, grid, *p, stream) : launch(rows<Bf16, 1>, grid, *p, stream);
   return is_wide ? launch(rows<float, 4>, grid, *p, stream) : launch(rows<float, 1>, grid, *p, stream);

@@ -124,33 +124,44 @@ struct AthanorCudaCombineBackward {
 
 /* ---- embedding and loss ---- */
 
-/* A row whose id is outside [0, vocabulary) becomes NaN. */
+/* w holds num_rows rows of the vocabulary, from first_id on. A token whose id is outside the vocabulary gets
+   NaN, one whose row is not there zeros. */
 struct AthanorCudaEmbedding {
   void* y;
   const int64_t* ids;
   const void* w;
-  int64_t num_tokens, num_columns, vocabulary;
+  int64_t num_tokens, num_columns, num_rows, first_id, vocabulary;
   int is_bf16;
 };
 
-/* ids in ascending order and the tokens they belong to, equal ids by ascending token. */
+/* ids in ascending order and the tokens they belong to, equal ids by ascending token. dw as w above. */
 struct AthanorCudaEmbeddingBackward {
   float* dw;
   const void* dy;
   const int64_t *sorted_ids, *sorted_tokens;
-  int64_t num_tokens, num_columns, vocabulary;
+  int64_t num_tokens, num_columns, num_rows, first_id;
   int is_bf16;
 };
 
-/* One row of logits after the other. dlogits may be the logits when it is fp32; null: no gradient wanted. A
-   label outside [0, vocabulary) that is not `ignored` makes its loss NaN. */
+/* What a row of logits says of its softmax: states [num_rows, 3] = the largest logit, the sum of
+   exp(logit - largest), the logit of the label (minus infinity where its column is not there). The columns
+   are those of the vocabulary from first_label on. */
+struct AthanorCudaLossStates {
+  float* states;
+  const float* logits;
+  const int64_t* labels;
+  int64_t num_rows, num_columns, first_label;
+};
+
+/* Losses from states, and gradients by the logits. dlogits may be the logits when it is fp32; null: no
+   gradient wanted. A label outside the vocabulary that is not `ignored` makes its loss NaN. */
 struct AthanorCudaLossRows {
   float *loss, *lse; /* lse may be null */
   void* dlogits;
-  const float* logits;
+  const float *logits, *states;
   const int64_t* labels;
   const float* token_weight; /* null when dlogits is */
-  int64_t num_rows, vocabulary, ignored_label;
+  int64_t num_rows, num_columns, first_label, vocabulary, ignored_label;
   int dlogits_are_bf16;
 };
 
@@ -195,6 +206,7 @@ struct AthanorCudaTable {
   int (*combine_backward)(const struct AthanorCudaCombineBackward*, void* stream);
   int (*embedding)(const struct AthanorCudaEmbedding*, void* stream);
   int (*embedding_backward)(const struct AthanorCudaEmbeddingBackward*, void* stream);
+  int (*loss_states)(const struct AthanorCudaLossStates*, void* stream);
   int (*loss_rows)(const struct AthanorCudaLossRows*, void* stream);
   int (*adamw)(const struct AthanorCudaAdamW*, void* stream);
   int (*ordered_sum)(const struct AthanorCudaOrderedSum*, void* stream);

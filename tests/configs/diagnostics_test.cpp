@@ -87,10 +87,10 @@ const Case kCases[] = {
     {"task: sft", "run.yaml:1:7: error: task: sft is not available in this version; available: pretrain"},
     {"task: pretain",
      "run.yaml:1:7: error: task: expected pretrain, found `pretain`; did you mean `pretrain`?"},
-    {"parallel: {tensor: 2}",
-     "run.yaml:1:20: error: parallel.tensor: 2 is not available in this version; available: 1 (ranks share "
+    {"parallel: {context: 2}",
+     "run.yaml:1:21: error: parallel.context: 2 is not available in this version; available: 1 (ranks share "
      "the work "
-     "through parallel.data and parallel.zero)"},
+     "through parallel.data, parallel.tensor and parallel.zero)"},
     {"parallel: {data: aut}",
      "run.yaml:1:18: error: parallel.data: expected an integer, found `aut` (or `auto`)"},
     {"checkpoint: {every: 60x}",

@@ -86,7 +86,43 @@ const Case kCases[] = {
      "schedule.decay_ratio: 0.6 of the steps for the decay and 0.5 for the warm-up are more than all"},
     {{"schedule.decay=wsd", "schedule.decay_ratio=0.6", "schedule.warmup_steps=5"},
      "schedule.decay_ratio: 0.6 of the steps for the decay and 0.5 for the warm-up are more than all"},
-    {{"parallel.expert=2"}, "parallel.expert: 2 is not available in this version; available: 1"},
+    {{"parallel.expert=2", "parallel.data=2"}, ""},
+    {{"parallel.expert=2", "parallel.data=3", "training.global_batch_size=12"},
+     "parallel.expert: 2 does not divide parallel.data 3 x context 1 = 3"},
+    {{"parallel.expert=4", "parallel.data=4", "model.n_routed_experts=6"},
+     "parallel.expert: 4 does not divide model.n_routed_experts 6"},
+    {{"parallel.expert=2", "parallel.data=2", "model.architecture=llama"},
+     "parallel.expert: 2 ranks have no experts to share out: model.n_routed_experts is 0"},
+    {{"parallel.expert_tensor=true"},
+     "parallel.expert_tensor: true has no effect with parallel.tensor 1 and model.n_routed_experts 16"},
+    {{"parallel.expert_payload=bf16", "training.precision=fp32"}, ""},
+    {{"parallel.expert_payload=fp8"}, ""},
+    {{"parallel.expert_payload=fp32"}, "parallel.expert_payload: fp32 is wider than what is computed in"},
+    {{"parallel.expert_payload=bf16", "model.architecture=llama"},
+     "parallel.expert_payload: bf16 has no effect on a network without routed experts"},
+    {{"model.expert_capacity_factor=1.25", "model.expert_capacity_policy=score"}, ""},
+    {{"model.expert_capacity_policy=score"},
+     "model.expert_capacity_policy: score has no effect without a limit"},
+    {{"model.n_routed_experts=0", "model.expert_capacity_factor=1"},
+     "model.expert_capacity_factor: 1 has no effect on a network without routed experts"},
+    {{"model.architecture=llama", "model.expert_capacity_factor=1"},
+     "model.expert_capacity_factor: architecture llama does not use it"},
+    {{"parallel.tensor=2"}, ""},
+    {{"parallel.tensor=8"},
+     "parallel.tensor: 8 does not divide model.num_attention_heads 4; change one of them"},
+    {{"parallel.tensor=4", "model.architecture=llama", "model.num_key_value_heads=2"},
+     "parallel.tensor: 4 does not divide model.num_key_value_heads 2; change one of them"},
+    {{"parallel.tensor=4", "model.vocab_size=1002"},
+     "parallel.tensor: 4 does not divide model.vocab_size 1002; change one of them"},
+    {{"parallel.tensor=4", "model.intermediate_size=1002"},
+     "parallel.tensor: 4 does not divide model.intermediate_size 1002; change one of them"},
+    {{"parallel.tensor=4", "model.intermediate_size=1002", "model.first_k_dense_replace=0"}, ""},
+    {{"parallel.tensor=4", "model.moe_intermediate_size=129", "model.n_shared_experts=2"},
+     "parallel.tensor: 4 does not divide model.moe_intermediate_size 129 x n_shared_experts 2 = 258; change"},
+    {{"parallel.tensor=4", "model.moe_intermediate_size=129", "model.n_shared_experts=0"}, ""},
+    {{"parallel.tensor=4", "training.micro_batch_size=2", "data.sequence_length=255"},
+     "parallel.tensor: 4 does not divide training.micro_batch_size 2 x data.sequence_length 255 = 510; "
+     "change"},
 };
 
 TEST(Rules, NameBothNumbers) {
@@ -105,7 +141,7 @@ TEST(Rules, NameBothNumbers) {
 
 TEST(Rules, AllViolationsComeAtOnce) {
   EXPECT_EQ(check_yaml(kSmallestConfig, {"training.validate_every=5", "model.topk_group=2",
-                                         "parallel.tensor=2", "training.global_batch_size=15"})
+                                         "parallel.pipeline=2", "training.global_batch_size=15"})
                 .size(),
             4u);
 }
@@ -122,7 +158,13 @@ TEST(Rules, KnowTheNumberOfRanks) {
   const std::string uneven = to_string(check_yaml(kSmallestConfig, {}, {.world_size = 3}));
   EXPECT_NE(uneven.find("4 x 3 data-parallel ranks = 12"), std::string::npos) << uneven;
   const std::string other = to_string(check_yaml(kSmallestConfig, {"parallel.data=2"}, {.world_size = 4}));
-  EXPECT_NE(other.find("parallel.data: 2 x tensor 1 x pipeline 1 x context 1 = 2 ranks, but 4 were started"), std::string::npos)
+  const std::string odd = to_string(check_yaml(kSmallestConfig, {"parallel.tensor=2"}, {.world_size = 3}));
+  EXPECT_NE(odd.find("parallel.tensor: tensor 2 x pipeline 1 x context 1 = 2 does not divide the 3 ranks"),
+            std::string::npos)
+      << odd;
+  EXPECT_TRUE(check_yaml(kSmallestConfig, {"parallel.tensor=2"}, {.world_size = 4}).empty());
+  EXPECT_NE(other.find("parallel.data: 2 x tensor 1 x pipeline 1 x context 1 = 2 ranks, but 4 were started"),
+            std::string::npos)
       << other;
 }
 

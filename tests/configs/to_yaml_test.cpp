@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "configs/field.h"
+#include "configs/flat_options.h"
 #include "configs/templates.h"
 #include "tests/configs/config_text.h"
 
@@ -112,6 +113,20 @@ struct AllKinds {
     visit("list", section.list, {.meaning = "list"});
   }
 };
+
+TEST(FlatOptions, NamesEveryOptionWithItsValue) {
+  const RunConfig config = read_valid(kSmallestConfig);
+  const auto table = flat_options(config);
+  EXPECT_EQ(table.at("data.train.0.path"), "a.h5");
+  EXPECT_EQ(table.at("training.max_steps"), "10");
+  EXPECT_EQ(table.at("parallel.timeout"), "600.0");
+  RunConfig other = config;
+  other.training.max_steps = 11;
+  auto changed = flat_options(other);
+  EXPECT_EQ(changed.at("training.max_steps"), "11");
+  changed["training.max_steps"] = "10";
+  EXPECT_EQ(changed, table);
+}
 
 TEST(FieldsOf, SeesEveryKindOfMember) {
   AllKinds kinds;

@@ -1,11 +1,14 @@
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <ostream>
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
@@ -139,6 +142,106 @@ TEST(LinearCrossEntropy, WeightGradientsAddUpInOneChain) {
                                        part(all.weight), true);
   }
   EXPECT_TRUE(same_bits(parts, whole));
+}
+
+// The whole computed in `num_parts` pieces of the vocabulary: what travels between ranks is here taken in a
+// first pass, put together in fp64, and handed to a second one.
+struct Parts {
+  explicit Parts(const Inputs& in, int64_t num_parts) : in(in), count(num_parts), states(num_parts) {
+    for (int64_t i = 0; i < count; ++i)
+      gradients_of_part(i, [&](const at::Tensor& part) { states[i].push_back(part.clone()); });
+  }
+
+  at::Tensor weight(int64_t i) const {
+    const int64_t rows = in.w.size(0) / count;
+    return in.w.narrow(0, i * rows, rows).contiguous();
+  }
+  VocabularyRows rows(int64_t i) const { return {i * (in.w.size(0) / count), in.w.size(0)}; }
+
+  Gradients gradients_of_part(int64_t i, const std::function<void(const at::Tensor&)>& combine) const {
+    const at::Tensor w = weight(i);
+    Gradients out{at::empty({in.x.size(0)}, at::kFloat), at::empty_like(in.x),
+                  at::empty(w.sizes(), w.options().dtype(at::kFloat))};
+    linear_cross_entropy_with_gradient(out.loss, out.dx, out.dw, in.x, w, in.labels, in.weight, false,
+                                       {rows(i), combine});
+    return out;
+  }
+  // The b-th block of tokens, of all parts.
+  at::Tensor combined(size_t b) const {
+    at::Tensor largest, sum, label;
+    for (const auto& part : states) {
+      const at::Tensor l = part[b].select(1, 0).to(at::kDouble), of_label = part[b].select(1, 2);
+      largest = largest.defined() ? largest.maximum(l) : l;
+      label = label.defined() ? label.maximum(of_label) : of_label;
+    }
+    for (const auto& part : states) {
+      const at::Tensor term =
+          part[b].select(1, 1).to(at::kDouble) * (part[b].select(1, 0).to(at::kDouble) - largest).exp();
+      sum = sum.defined() ? sum + term : term;
+    }
+    return at::stack({largest.to(at::kFloat), sum.to(at::kFloat), label}, 1);
+  }
+  std::function<void(const at::Tensor&)> combine() const {
+    return [this, b = size_t{0}](const at::Tensor& part) mutable { part.copy_(combined(b++)); };
+  }
+
+  const Inputs& in;
+  int64_t count;
+  std::vector<std::vector<at::Tensor>> states;  // [part][block of tokens]
+};
+
+TEST(LinearCrossEntropy, PartsOfTheVocabularyGiveTheWhole) {
+  for (const Case& c : std::vector<Case>{{"two parts", 37, 23, 102},
+                                         {"three parts", 37, 23, 102},
+                                         {"several vocabulary blocks", 19, 16, 9003 * 2},
+                                         {"several token blocks", 1100, 8, 18},
+                                         {"some ignored", 67, 24, 132, 3},
+                                         {"all ignored", 13, 24, 132, 1},
+                                         {"no token", 0, 8, 6}})
+    for (const auto dtype : kComputeTypes) {
+      SCOPED_TRACE(::testing::Message() << c << ", " << c10::toString(dtype));
+      const Inputs in = inputs_of(c, dtype);
+      const Parts parts(in, c.name == std::string("three parts") ? 3 : 2);
+      const Gradients whole = gradients_of(in);
+      at::Tensor dx = at::zeros(in.x.sizes(), at::kFloat);
+      std::vector<at::Tensor> dw;
+      for (int64_t i = 0; i < parts.count; ++i) {
+        const Gradients part = parts.gradients_of_part(i, parts.combine());
+        EXPECT_TRUE(near(part.loss, whole.loss, 2e-6));
+        dx += part.dx;
+        dw.push_back(part.dw);
+      }
+      const double tolerance = std::max(4e-6, testing::rounding_of(dtype));
+      EXPECT_TRUE(near(dx, whole.dx.to(at::kFloat), tolerance));
+      EXPECT_TRUE(near(at::cat(dw), whole.dw, tolerance));
+    }
+}
+
+TEST(LinearCrossEntropy, PartsGiveTheLossWithoutGradientsToo) {
+  const Inputs in = inputs_of({"", 67, 24, 9000, 3}, at::kFloat);
+  const at::Tensor whole = loss_of(in), loss = at::empty_like(whole);
+  Parts parts(in, 2);
+  for (auto& blocks : parts.states) blocks.clear();
+  const auto run = [&](int64_t i, const std::function<void(const at::Tensor&)>& combine) {
+    linear_cross_entropy(loss, {}, in.x, parts.weight(i), in.labels, {parts.rows(i), combine});
+  };
+  for (int64_t i = 0; i < 2; ++i)
+    run(i, [&](const at::Tensor& part) { parts.states[static_cast<size_t>(i)].push_back(part.clone()); });
+  for (int64_t i = 0; i < 2; ++i) {
+    run(i, parts.combine());
+    EXPECT_TRUE(near(loss, whole, 2e-6));
+  }
+}
+
+TEST(LinearCrossEntropy, APartNeedsItsPlaceAndSomethingThatCombines) {
+  const Inputs in = inputs_of({"", 6, 8, 20, 0}, at::kFloat);
+  const at::Tensor loss = at::empty({6}, at::kFloat), w = in.w.narrow(0, 10, 10);
+  const auto nothing = [](const at::Tensor&) {};
+  EXPECT_THROW(linear_cross_entropy(loss, {}, in.x, w, in.labels, {{10, 20}, nullptr}), core::InternalError);
+  EXPECT_THROW(linear_cross_entropy(loss, {}, in.x, w, in.labels, {{11, 20}, nothing}), core::InternalError);
+  at::Tensor labels = in.labels.clone();
+  labels[3] = 20;
+  EXPECT_THROW(linear_cross_entropy(loss, {}, in.x, w, labels, {{10, 20}, nothing}), core::DataError);
 }
 
 TEST(LinearCrossEntropy, ZeroWeightsAndIgnoredLabelsGiveZeroGradients) {

@@ -254,6 +254,38 @@ TEST(CudaLoss, WithGradient) {
     }
 }
 
+// Two parts of a vocabulary, as two ranks hold them: combined by hand, they are the whole.
+TEST(CudaLoss, PartsOfTheVocabulary) {
+  constexpr int64_t kTokens = 50, kHidden = 24, kVocabulary = 96, kFirst = 32;
+  const at::Tensor x = normal("x", {kTokens, kHidden}), w = normal("w", {kVocabulary, kHidden});
+  const at::Tensor labels = labels_of({kTokens, kHidden, kVocabulary}), weight = normal("weight", {kTokens});
+  const at::Tensor ids = whole_numbers("ids", {kTokens}, kVocabulary), gx = on_gpu(x),
+                   glabels = on_gpu(labels);
+  const at::Tensor gw = on_gpu(w.narrow(0, kFirst, 48).contiguous()), gids = on_gpu(ids),
+                   gweight = on_gpu(weight);
+  const VocabularyRows rows{kFirst, kVocabulary};
+  // Both sides of the comparison combine alike: half of every sum is said to lie elsewhere.
+  const VocabularyPart part{rows, [](const at::Tensor& states_N3) { states_N3.select(1, 1).mul_(2.0); }};
+  const at::Tensor part_w = w.narrow(0, kFirst, 48).contiguous();
+  const at::Tensor loss = at::zeros({kTokens}), dx = at::zeros_like(x), dw = at::zeros_like(part_w),
+                   y = at::zeros_like(x), table = at::zeros_like(part_w);
+  linear_cross_entropy_with_gradient(loss, dx, dw, x, part_w, labels, weight, false, part);
+  embedding(y, ids, part_w, rows);
+  embedding_backward(table, x, ids, rows);
+  const auto finite = [](const at::Tensor& losses) { return losses.clamp_max(1e6); };
+  compare("loss and embedding of a part of the vocabulary", at::kFloat, 1e-5,
+          [&]() -> Tensors {
+            const at::Tensor out = poisoned({kTokens}, at::kFloat), odx = poisoned(x.sizes(), at::kFloat);
+            const at::Tensor odw = poisoned(part_w.sizes(), at::kFloat), oy = poisoned(x.sizes(), at::kFloat);
+            const at::Tensor otable = on_gpu(at::zeros_like(part_w));
+            linear_cross_entropy_with_gradient(out, odx, odw, gx, gw, glabels, gweight, false, part);
+            embedding(oy, gids, gw, rows);
+            embedding_backward(otable, gx, gids, rows);
+            return {finite(out), odx, odw, oy, otable};
+          },
+          {finite(loss), dx, dw, y, table});
+}
+
 // A vocabulary whose logits do not fit at once.
 TEST(CudaLoss, InBlocks) {
   constexpr int64_t kTokens = 300, kHidden = 40, kVocabulary = 1000, kMaxLogits = 128 * kVocabulary;
@@ -271,8 +303,8 @@ TEST(CudaLoss, InBlocks) {
             [&]() -> Tensors {
               const at::Tensor out = poisoned({kTokens}, at::kFloat), again = poisoned({kTokens}, at::kFloat);
               const at::Tensor dx = poisoned(x.sizes(), dtype), dw = poisoned(w.sizes(), at::kFloat);
-              cuda::linear_cross_entropy(out, {}, gx, gw, glabels, kMaxLogits);
-              cuda::linear_cross_entropy_with_gradient({again, dx, dw, gx, gw, glabels, gweight, false},
+              cuda::linear_cross_entropy(out, {}, gx, gw, glabels, {}, kMaxLogits);
+              cuda::linear_cross_entropy_with_gradient({again, dx, dw, gx, gw, glabels, gweight, false, {}},
                                                        kMaxLogits);
               return {out, again, dx, dw};
             },

@@ -10,6 +10,7 @@
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
 #include "core/error.h"
@@ -318,6 +319,25 @@ TEST(Embedding, ForwardCopiesAndBackwardAddsInTokenOrder) {
       for (int64_t t = 0; t < 131; ++t) expected[ids[t].item<int64_t>()].add_(wide[t]);
       EXPECT_TRUE(same_bits(results[1], expected));
     }
+}
+
+TEST(Embedding, PartsOfTheTableGiveTheWhole) {
+  const at::Tensor ids = whole_numbers("ids", {70}, 12), w = normal("w", {12, 9}), dy = normal("dy", {70, 9});
+  const at::Tensor whole = at::empty_like(dy), dw = at::zeros_like(w);
+  embedding(whole, ids, w);
+  embedding_backward(dw, dy, ids);
+  at::Tensor sum = at::zeros_like(dy);
+  for (int64_t first = 0; first < 12; first += 4) {
+    const at::Tensor y = at::empty_like(dy), part = w.narrow(0, first, 4), dpart = at::zeros_like(part);
+    embedding(y, ids, part, {first, 12});
+    EXPECT_TRUE(same_bits(y, whole * ((ids >= first) * (ids < first + 4)).unsqueeze(1).to(at::kFloat)));
+    sum += y;
+    embedding_backward(dpart, dy, ids, {first, 12});
+    EXPECT_TRUE(same_bits(dpart, dw.narrow(0, first, 4)));
+  }
+  EXPECT_TRUE(same_bits(sum, whole));
+  EXPECT_THROW(embedding(whole, ids, w.narrow(0, 0, 4), {9, 12}), core::InternalError);
+  EXPECT_THROW(embedding(whole, ids, w.narrow(0, 0, 4), {0, 8}), core::DataError);
 }
 
 TEST(Embedding, TheFirstBadIdIsNamedWithItsPositionAndTheVocabulary) {

@@ -114,6 +114,26 @@ def train_and_resume():
     check("the loss falls", last[1] < first[1], (first, last))
 
 
+def cut_the_layers():
+    path = config("tensor")
+    expect("train on 2 tensor ranks, leave after 6 steps",
+           run("train", path, "parallel.tensor=2", "training.stop_after_steps=6", ranks=2), 0)
+    expect("go on alone to the end", run("train", path), 0, "resumed from")
+    pairs = list(zip(metrics("straight-fp32"), metrics("tensor")))
+    check("the losses of one rank, within 1e-5", len(pairs) == 12 and all(abs(a[1] / b[1] - 1) < 1e-5 for a, b in pairs), pairs)
+    check("and its validation losses", all(abs(a[5] / b[5] - 1) < 1e-5 for a, b in pairs if a[5]), pairs)
+    expect("heads that cannot be divided", run("train", path, "parallel.tensor=4", ranks=4), 78,
+           "parallel.tensor: 4 does not divide model.num_attention_heads 2")
+    odd = HERE / "odd.h5"
+    expect("shards with an odd vocabulary", run("tokenizer", "train", "--input", HERE / "clean.jsonl", "--vocab-size", 601,
+                                                "--output", HERE / "odd.json"), 0)
+    expect("built", run("shards", "build", "--input", HERE / "clean.jsonl", "--tokenizer", HERE / "odd.json", "--output", odd), 0)
+    expect("a vocabulary that cannot be divided",
+           run("train", config("odd"), f"data.train=[{{path: {odd}}}]", "data.validation=[]", "training.validate_every=0",
+               f"data.tokenizer={HERE}/odd.json", "parallel.tensor=2", ranks=2), 78,
+           "parallel.tensor 2 does not divide vocab_size 601")
+
+
 def stop_by_signal():
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         stop_by(number)
@@ -240,7 +260,7 @@ def bad_input():
 
 
 try:
-    for case in (prepare_data, train_and_resume, stop_by_signal, kill_and_go_on, use_the_model, bad_input):
+    for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, kill_and_go_on, use_the_model, bad_input):
         print(f"-- {case.__name__}", flush=True)
         case()
 finally:

@@ -9,9 +9,7 @@
 
 #include "core/error.h"
 #include "parallel/faulty_communicator.h"
-#include "parallel/late_report.h"
 #include "parallel/ordered_reduction.h"
-#include "parallel/progress_board.h"
 #include "parallel/recording_communicator.h"
 #include "parallel/self_communicator.h"
 #include "parallel/session.h"
@@ -128,50 +126,6 @@ TEST(OrderedReduction, OfOneRankIsACopyAndRoundsWithBf16) {
   EXPECT_THROW((void)exact.reduce_scatter(ramp(3), ramp(4), {4}), core::InternalError);
   EXPECT_THROW((void)exact.reduce_scatter(ramp(4), ramp(4, at::kBFloat16)), core::InternalError);
   EXPECT_THROW(OrderedReduction(comm, {.payload = at::kDouble}), core::InternalError);
-}
-
-TEST(ProgressBoard, ShowsWhereTheRanksOfThisMachineAre) {
-  std::vector<BoardSlot> slots(2);
-  SlotBoard mine(slots.data(), {4, 6}, 4, 8), other(slots.data(), {4, 6}, 6, 8);
-  EXPECT_EQ(mine.last_collective(6, 3)->sequence, 0u);
-  EXPECT_FALSE(mine.last_call(6).has_value());
-  other.publish({.axis_idx = 3, .verb = Verb::kBroadcast, .sequence = 70000});
-  other.publish({.axis_idx = 1, .verb = Verb::kSend, .sequence = 2});
-  EXPECT_EQ(mine.last_collective(6, 3)->sequence, 70000u);
-  EXPECT_EQ(mine.last_collective(6, 3)->verb, Verb::kBroadcast);
-  EXPECT_EQ(mine.last_collective(6, 1)->sequence, 0u);  // messages are no collectives
-  EXPECT_EQ(mine.last_call(6)->verb, Verb::kSend);
-  EXPECT_FALSE(mine.last_collective(5, 3).has_value());  // on another machine
-}
-
-TEST(LateReport, NamesTheLateAndTheOneThatDisagreesAndWhoIsOutOfSight) {
-  std::vector<BoardSlot> slots(3);
-  SlotBoard first(slots.data(), {2, 4, 6}, 2, 10), second(slots.data(), {2, 4, 6}, 4, 10);
-  first.publish({.axis_idx = 1, .verb = Verb::kAllGather, .sequence = 3});
-  second.publish({.axis_idx = 1, .verb = Verb::kBarrier, .sequence = 3});
-  const std::vector<std::string> names = {"world", "data"};
-  const std::vector<int> world_ranks = {2, 4, 6, 8};
-  const std::string report =
-      late_report({world_ranks, names, 0, &first}, {{1, Verb::kAllGather, 3}, 30.0, {1, 2, 3}});
-  for (const char* part :
-       {"all_gather #3 on axis data: nothing arrived for 30.0 s at rank 0 of 4 (world rank 2)",
-        "rank 1 (world rank 4) disagrees: it called barrier #3 on axis data",
-        "rank 2 (world rank 6) has not arrived: it has made no call yet",
-        "rank 3 (world rank 8) has not answered (it is on another machine)"})
-    EXPECT_NE(report.find(part), std::string::npos) << part << " in: " << report;
-}
-
-TEST(LateReport, StaysShortWhenThousandsAreLate) {
-  const std::vector<std::string> names = {"world"};
-  std::vector<int> world_ranks(4096);
-  StuckCall stuck{{0, Verb::kAllToAll, 1}, 600, {}};
-  for (int r = 0; r < 4096; ++r) {
-    world_ranks[r] = r;
-    stuck.owing_ranks.insert(r);
-  }
-  const std::string report = late_report({world_ranks, names, 7, nullptr}, stuck);
-  EXPECT_LT(report.size(), 1000u);
-  EXPECT_NE(report.find("and 4087 more ranks"), std::string::npos) << report;
 }
 
 }  // namespace

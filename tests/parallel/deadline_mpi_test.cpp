@@ -141,7 +141,29 @@ TEST(Deadline, ADifferentCollectiveIsReported) {
   });
   if (session().rank() != late_rank())
     expect_mentions(outcome.error, {"all_gather #1", "disagrees", "broadcast #1 on axis differing"});
+  EXPECT_LT(outcome.seconds, kDeadlineSeconds) << "a call that differs is seen before the deadline";
   meet_again();
+}
+
+// The library itself may reduce two lengths to a wrong sum, or broadcast less than was asked for.
+TEST(Deadline, AReductionOrBroadcastOfAnotherSizeIsReported) {
+  if (session().size() == 1) return;
+  const int64_t count = session().rank() == late_rank() ? 3 : 2;
+  const auto reduce = [&](Communicator& comm) {
+    comm.all_reduce(at::zeros({count}, at::kLong), ReduceOp::kSum).wait();
+  };
+  const auto broadcast = [&](Communicator& comm) { comm.broadcast(at::zeros({count}, at::kLong), 0).wait(); };
+  const std::vector<Call> both = {{"all_reduce", reduce}, {"broadcast", broadcast}};
+  for (const Call& call : both) {
+    const auto comm = impatient("lengths_" + call.verb);
+    const Outcome outcome = outcome_of([&] { call.make(*comm); });
+    // A root may be gone before anybody disagrees with it.
+    if (call.verb == "all_reduce" || session().rank() == late_rank())
+      expect_mentions(outcome.error, {call.verb + " #1 on axis lengths_", "disagrees", "(16 bytes",
+                                      "(24 bytes", "same configuration"});
+    EXPECT_LT(outcome.seconds, 2 * kDeadlineSeconds);
+    meet_again();
+  }
 }
 
 TEST(Deadline, ASilentSenderIsReported) {

@@ -20,6 +20,13 @@ bool started_by_launcher() {
   return false;
 }
 
+parallel::SessionOptions session_options() {
+  parallel::SessionOptions options{.under_mpi_launcher = started_by_launcher(), .timeout_s = 20};
+  if (const char* host = std::getenv("ATHANOR_HOST")) options.host = host;
+  if (adjust_session) adjust_session(options);
+  return options;
+}
+
 class FailurePrinter : public testing::EmptyTestEventListener {
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (result.failed())
@@ -64,8 +71,7 @@ parallel::Session& session() {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  const auto session = athanor::parallel::start_session(
-      {.under_mpi_launcher = athanor::tests::started_by_launcher(), .timeout_s = 20});
+  const auto session = athanor::parallel::start_session(athanor::tests::session_options());
   athanor::tests::current_session = session.get();
   if (argc == 3 && std::strcmp(argv[1], "--abort-with") == 0) session->abort(std::atoi(argv[2]));
   try {

@@ -11,4 +11,7 @@ namespace athanor::tests {
 
 parallel::Session& session();
 
+/// A program that wants another session than the usual one defines this.
+void adjust_session(parallel::SessionOptions& options) __attribute__((weak));
+
 }  // namespace athanor::tests

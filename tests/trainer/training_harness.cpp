@@ -25,7 +25,8 @@ HarnessAxes HarnessAxes::of(parallel::MeshCommunicators& axes) {
 
 Harness::Harness(const model::ModelSpec& spec, const HarnessOptions& options, const HarnessAxes& axes,
                  const trainer::ParameterStore::Reader& reader)
-    : model(model::build_model(spec, {.balance = options.balance, .axes = axes.model})),
+    : model(model::build_model(spec,
+                               {.balance = options.balance, .experts = options.experts, .axes = axes.model})),
       device_(options.device) {
   store = std::make_unique<trainer::ParameterStore>(
       model, axes.replicas,

@@ -29,6 +29,7 @@ struct HarnessOptions {
   bool decays_all = false;
   double grad_clip = 1.0;
   model::BalanceOptions balance = {};
+  model::ExpertOptions experts = {};
   at::Device device = at::kCPU;
 };
 

@@ -1,0 +1,187 @@
+// The matrix of layouts: every one must train the model that one rank trains. Layouts that differ in data,
+// expert, ZeRO, recomputation or accumulation have the same bits; tensor layouts agree within 1e-5 (fp32).
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <tuple>
+
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include "tests/layouts/layout_run.h"
+#include "tests/parallel/mpi_test_main.h"
+
+namespace athanor::tests {
+namespace {
+
+using parallel::MeshDegrees;
+using trainer::Recompute;
+
+constexpr double kTensorTolerance = 1e-5;
+constexpr int64_t kSteps = 20;
+
+struct Reference {
+  LayoutTrace trace;
+  Weights weights;
+};
+
+// Rank 0's weights for all ranks.
+void share(Weights& weights) {
+  model::Model model = model::build_model(layout_model());
+  for (const model::Parameter* parameter : model::all_parameters(model))
+    for (const model::HfPart& part : parameter->parts) {
+      at::Tensor& tensor = weights[part.name];
+      if (!tensor.defined()) tensor = at::zeros({part.num_elements()}, at::kFloat);
+      session().world().broadcast(tensor, 0).wait();
+    }
+}
+
+// What one rank computes, on rank 0 (the trace stays there: what ranks compare is the same on all of them).
+const Reference& reference(at::ScalarType dtype) {
+  static std::map<at::ScalarType, Reference> made;
+  auto [entry, is_new] = made.try_emplace(dtype);
+  if (!is_new) return entry->second;
+  if (session().rank() == 0) entry->second.trace = run_alone(dtype, kSteps, &entry->second.weights);
+  share(entry->second.weights);
+  return entry->second;
+}
+
+// Communicators are few (one session has room for so many), so meshes are kept.
+parallel::MeshCommunicators& axes_of(const MeshDegrees& degrees) {
+  static std::map<std::tuple<int, int, int>, std::unique_ptr<parallel::MeshCommunicators>> made;
+  auto& axes = made[{degrees.data, degrees.expert, degrees.tensor}];
+  if (!axes) {
+    const parallel::Mesh mesh(degrees, session().size());
+    axes = std::make_unique<parallel::MeshCommunicators>(session(), mesh);
+  }
+  return *axes;
+}
+
+double relative(double value, double expected) {
+  return std::abs(value - expected) / std::abs(expected);
+}
+
+void print_row(const LayoutCase& layout, const LayoutTrace& trace, const char* verdict) {
+  std::printf("%d ranks: %-62s %s  loss %.9g  %s\n", session().size(), layout.name().c_str(),
+              trace.digest().c_str(), trace.steps.back().loss, verdict);
+}
+
+void expect_same_bits(const LayoutTrace& trace, const LayoutTrace& expected) {
+  for (size_t step = 0; step < expected.steps.size(); ++step)
+    ASSERT_EQ(trace.steps[step], expected.steps[step])
+        << "step " << step + 1 << ": loss " << trace.steps[step].loss << " against "
+        << expected.steps[step].loss << ", norm " << trace.steps[step].grad_norm << " against "
+        << expected.steps[step].grad_norm;
+}
+
+void expect_close(const LayoutTrace& trace, const LayoutTrace& expected) {
+  for (size_t step = 0; step < expected.steps.size(); ++step) {
+    ASSERT_LT(relative(trace.steps[step].loss, expected.steps[step].loss), kTensorTolerance) << step + 1;
+    ASSERT_LT(relative(trace.steps[step].mtp_loss, expected.steps[step].mtp_loss), kTensorTolerance)
+        << step + 1;
+    ASSERT_LT(relative(trace.steps[step].grad_norm, expected.steps[step].grad_norm), kTensorTolerance)
+        << step + 1;
+  }
+  EXPECT_LT(trace.weight_distance, kTensorTolerance);
+}
+
+class LayoutMatrix : public testing::TestWithParam<LayoutCase> {};
+
+TEST_P(LayoutMatrix, TrainsTheModelOfOneRank) {
+  const LayoutCase layout = GetParam();
+  const MeshDegrees& degrees = layout.degrees;
+  if (degrees.data * degrees.tensor != session().size()) return;  // of another world size
+  const Reference& expected = reference(layout.dtype);
+  const HarnessAxes axes = HarnessAxes::of(axes_of(degrees));
+  const bool is_exact = degrees.tensor == 1;
+  const LayoutTrace trace =
+      run_layout(layout, axes, session().world(),
+                 {.num_steps = kSteps, .expected_weights = is_exact ? nullptr : &expected.weights});
+  if (session().rank() != 0) return;
+  if (is_exact)
+    expect_same_bits(trace, expected.trace);
+  else
+    expect_close(trace, expected.trace);
+  print_row(layout, trace, is_exact ? "the bits of one rank" : "within 1e-5 of one rank");
+}
+
+TEST(LayoutMatrix, OneRankLearns) {
+  const LayoutTrace& alone = reference(at::kFloat).trace;
+  if (session().rank() != 0) return;
+  EXPECT_LT(alone.steps.back().loss, alone.steps.front().loss);
+}
+
+LayoutCase layout(int data, int expert, int tensor, int zero, Recompute recompute = Recompute::kNone,
+                  at::ScalarType dtype = at::kFloat) {
+  return {.degrees = {.data = data, .expert = expert, .tensor = tensor},
+          .zero = zero,
+          .recompute = recompute,
+          .dtype = dtype};
+}
+
+constexpr auto kFull = Recompute::kFull, kNone = Recompute::kNone;
+constexpr auto kBf16 = at::kBFloat16;
+
+// Every axis and every pair of axes, with the ZeRO stages and recomputation spread over them.
+const LayoutCase kChosen[] = {
+    layout(1, 1, 1, 0),
+    layout(1, 1, 1, 1, kFull),
+    layout(1, 1, 1, 3, kFull),
+    layout(1, 1, 1, 2, kFull, kBf16),
+    layout(2, 1, 1, 0),
+    layout(2, 1, 1, 1, kFull),
+    layout(2, 1, 1, 3),
+    layout(2, 1, 1, 3, kFull, kBf16),
+    layout(2, 2, 1, 0),
+    layout(2, 2, 1, 2, kFull),
+    layout(2, 2, 1, 3, kNone, kBf16),
+    layout(1, 1, 2, 0),
+    layout(1, 1, 2, 3, kFull),
+    layout(4, 1, 1, 2),
+    layout(4, 1, 1, 3, kFull),
+    layout(4, 2, 1, 1),
+    layout(4, 2, 1, 3, kFull, kBf16),
+    layout(4, 4, 1, 0, kFull),
+    layout(4, 4, 1, 3),
+    layout(2, 1, 2, 1),
+    layout(2, 2, 2, 3, kFull),
+    layout(1, 1, 4, 0),
+    layout(1, 1, 4, 3),
+    layout(8, 1, 1, 0),
+    layout(8, 1, 1, 3, kFull, kBf16),
+    layout(8, 2, 1, 1, kFull),
+    layout(8, 4, 1, 3),
+    layout(8, 8, 1, 2),
+    layout(8, 8, 1, 3, kFull, kBf16),
+    layout(4, 1, 2, 1),
+    layout(4, 4, 2, 3, kFull),
+    layout(4, 2, 2, 2),
+    layout(2, 2, 4, 3),
+    layout(2, 1, 4, 0, kFull),
+};
+
+// All divisions of up to 8 ranks, at all ZeRO stages.
+std::vector<LayoutCase> all_layouts() {
+  std::vector<LayoutCase> all;
+  for (int data = 1; data <= 8; data *= 2)
+    for (int tensor = 1; tensor <= 4 && data * tensor <= 8; tensor *= 2)
+      for (int expert = 1; expert <= data; expert *= 2)
+        for (int zero = 0; zero <= 3; ++zero)
+          for (const auto dtype : {at::kFloat, kBf16})
+            if (tensor == 1 || dtype == at::kFloat)
+              all.push_back(layout(data, expert, tensor, zero, (zero + expert) % 2 ? kFull : kNone, dtype));
+  return all;
+}
+
+std::string name_of_case(const testing::TestParamInfo<LayoutCase>& info) {
+  std::string name = info.param.name();
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Chosen, LayoutMatrix, testing::ValuesIn(kChosen), name_of_case);
+INSTANTIATE_TEST_SUITE_P(All, LayoutMatrix, testing::ValuesIn(all_layouts()), name_of_case);
+
+}  // namespace
+}  // namespace athanor::tests
