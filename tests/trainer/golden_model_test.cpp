@@ -281,7 +281,8 @@ class DeviceFirst : public testing::Environment {
  public:
   void SetUp() override { device(); }
 };
-const testing::Environment* const g_device_first = testing::AddGlobalTestEnvironment(new DeviceFirst);
+[[maybe_unused]] const testing::Environment* const g_device_first =
+    testing::AddGlobalTestEnvironment(new DeviceFirst);
 
 TEST(GoldenModels, ThereAreSome) {
   EXPECT_FALSE(model_names().empty()) << reference_directory();
