@@ -36,7 +36,9 @@ class EmbeddingBlock : public Block {
   EmbeddingBlock(const ModelSpec& spec, const Axes& axes)
       : tensor_(*axes.tensor),
         table_(Parameter::cut("model.embed_tokens.weight", {spec.vocab_size, spec.hidden_size}, 0,
-                              axes.tensor_share())) {}
+                              axes.tensor_share())) {
+    table_.keeps_precision = true;
+  }
 
   BlockOutput forward(const at::Tensor& anchor, PassContext& pass) override {
     return {vocabulary_parallel_embedding(anchor, pass.batch.ids_T, table_, tensor_), {}};
@@ -128,6 +130,7 @@ class HeadBlock : public Block {
         tied_(tied) {
     if (!tied)
       weight_ = Parameter::cut("lm_head.weight", {spec.vocab_size, spec.hidden_size}, 0, axes.tensor_share());
+    weight_.keeps_precision = true;
   }
 
   BlockOutput forward(const at::Tensor& hidden_tD, PassContext& pass) override {

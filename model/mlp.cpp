@@ -128,6 +128,7 @@ class MoeMlp : public Mlp {
         moe_idx_(moe_idx),
         num_experts_(spec.n_routed_experts),
         router_(Parameter::whole(base + "gate.weight", {spec.n_routed_experts, spec.hidden_size})) {
+    router_.keeps_precision = true;
     std::tie(gate_up_, down_) =
         expert_parameters(spec, base, *options.axes.expert, *options.axes.expert_width);
     if (spec.n_shared_experts)

@@ -148,6 +148,17 @@ void adopt_tokenizer(const RunConfig& config, model::ModelSpec& spec) {
   if (const auto eos = tokenizer.eos_id()) spec.eos_token_ids = {static_cast<int64_t>(*eos)};
 }
 
+ParameterStoreOptions store_options(const RunConfig& config) {
+  ParameterStoreOptions options{
+      .zero_stage = static_cast<int>(config.parallel.zero),
+      .compute_dtype = config.training.precision == "fp32" ? at::kFloat : at::kBFloat16,
+      .gathers_fp8 = config.parallel.gather_precision != "bf16"};
+  if (config.training.precision == "fp8")
+    options.fp8 =
+        config.training.fp8_scale == "fp32" ? kernels::Fp8Scale::kFp32 : kernels::Fp8Scale::kPowerOfTwo;
+  return options;
+}
+
 void build_data(const RunConfig& config, RunParts& parts) {
   const int64_t vocab_size = parts.model->spec.vocab_size;
   auto& fs = core::posix_file_system();
@@ -195,15 +206,12 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
                 .expert_width = config.parallel.expert_tensor ? &parts.axis(Axis::kTensor) : nullptr}}));
   build_data(config, parts);
 
-  parts.store = std::make_unique<ParameterStore>(
-      *parts.model,
-      ReplicaAxes{.dense = parts.axis(Axis::kToken),
-                  .dense_cut = parts.axis(Axis::kReplica),
-                  .expert = parts.axis(Axis::kExpertToken),
-                  .expert_cut = parts.axis(Axis::kExpertReplica)},
-      ParameterStoreOptions{
-          .zero_stage = static_cast<int>(config.parallel.zero),
-          .compute_dtype = config.training.precision == "fp32" ? at::kFloat : at::kBFloat16});
+  parts.store = std::make_unique<ParameterStore>(*parts.model,
+                                                 ReplicaAxes{.dense = parts.axis(Axis::kToken),
+                                                             .dense_cut = parts.axis(Axis::kReplica),
+                                                             .expert = parts.axis(Axis::kExpertToken),
+                                                             .expert_cut = parts.axis(Axis::kExpertReplica)},
+                                                 store_options(config));
   load_weights(config, from ? from->weights.get() : nullptr, parts);
   parts.optimizer = build_optimizer(config.optimizer, *parts.store);
 

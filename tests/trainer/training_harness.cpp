@@ -30,7 +30,9 @@ Harness::Harness(const model::ModelSpec& spec, const HarnessOptions& options, co
   store = std::make_unique<trainer::ParameterStore>(
       model, axes.replicas,
       trainer::ParameterStoreOptions{.zero_stage = options.zero_stage,
-                                     .compute_dtype = options.compute_dtype});
+                                     .compute_dtype = options.compute_dtype,
+                                     .fp8 = options.fp8,
+                                     .gathers_fp8 = options.gathers_fp8});
   store->load(reader);
   std::vector<optim::OptimizerSlice> slices;
   for (const auto& slice : store->slices()) {
