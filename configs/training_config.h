@@ -46,11 +46,11 @@ struct TrainingConfig {
           {.meaning =
                "precision fp8: scales of the tiles; power_of_two keeps values exact when tiles are cut anew",
            .choices = {"power_of_two", "fp32"}});
-    visit(
-        "recompute", section.recompute,
-        {.meaning = "what is computed again in the backward pass instead of being kept from the forward pass",
-         .choices = {"none", "full"},
-         .unavailable = {"selective"}});
+    visit("recompute", section.recompute,
+          {.meaning = "what is computed again in the backward pass instead of being kept from the forward "
+                      "pass; selective: "
+                      "norms, latent up-projections and activations (attention is kept)",
+           .choices = {"none", "selective", "full"}});
     visit(
         "reproducible", section.reproducible,
         {.meaning =

@@ -68,9 +68,8 @@ class DecoderLayer {
 
   BlockOutput forward(const at::Tensor& hidden_tD, PassContext& pass) {
     BlockOutput output;
-    const at::Tensor attended =
-        hidden_tD + attention_->forward(rms_norm(hidden_tD, input_norm_, eps_), pass.batch);
-    output.hidden_tD = attended + mlp_->forward(rms_norm(attended, mlp_norm_, eps_), pass, output.loss);
+    const at::Tensor attended = hidden_tD + attention_->forward(normed(hidden_tD, input_norm_, pass), pass);
+    output.hidden_tD = attended + mlp_->forward(normed(attended, mlp_norm_, pass), pass, output.loss);
     return output;
   }
   std::vector<Parameter*> parameters() {
@@ -83,6 +82,11 @@ class DecoderLayer {
   const std::string& prefix() const { return prefix_; }
 
  private:
+  at::Tensor normed(const at::Tensor& x_tD, Parameter& weight, const PassContext& pass) const {
+    return remade(pass.remake, rms_norm(x_tD, weight, eps_),
+                  [x_tD = x_tD.detach(), &weight, eps = eps_] { return rms_norm(x_tD, weight, eps); });
+  }
+
   std::string prefix_;
   double eps_;
   Parameter input_norm_;

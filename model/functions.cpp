@@ -251,21 +251,26 @@ at::Tensor sum_heads(const at::Tensor& x_THR) {
 }  // namespace
 
 at::Tensor latent_attention(const at::Tensor& q_T, const at::Tensor& kv_T, const at::Tensor& k_rope_TR,
-                            const AttentionShape& shape, const MicroBatch& batch, int64_t layer_idx) {
+                            const AttentionShape& shape, const PassContext& pass, int64_t layer_idx) {
+  const MicroBatch& batch = pass.batch;
   const int64_t num_tokens = q_T.size(0), heads = shape.num_heads;
   const int64_t nope = shape.query_dim - shape.rotary_dim, rotary = shape.rotary_dim;
   const at::Tensor q_THQ = q_T.detach().view({num_tokens, heads, shape.query_dim});
   const at::Tensor kv_THX = kv_T.detach().view({num_tokens, heads, nope + shape.value_dim});
   const at::Tensor v_THW = kv_THX.narrow(2, nope, shape.value_dim);
 
-  kernels::rotary(q_THQ, batch.rotary.cos_TR, batch.rotary.sin_TR,
-                  {.column = nope, .interleaved = shape.interleaved});
-  const at::Tensor k_rotated_T1R = k_rope_TR.detach().clone().view({num_tokens, 1, rotary});
-  kernels::rotary(k_rotated_T1R, batch.rotary.cos_TR, batch.rotary.sin_TR,
-                  {.interleaved = shape.interleaved});
-  const at::Tensor k_THQ = like(q_THQ, q_THQ.sizes());
-  k_THQ.narrow(2, 0, nope).copy_(kv_THX.narrow(2, 0, nope));
-  k_THQ.narrow(2, nope, rotary).copy_(k_rotated_T1R.expand({num_tokens, heads, rotary}));
+  // Turns the queries in place and puts the keys together.
+  const auto make_keys = [q_THQ, kv_THX, k_rope_TR = k_rope_TR.detach(), tables = batch.rotary,
+                          is_interleaved = shape.interleaved, num_tokens, heads, nope, rotary] {
+    kernels::rotary(q_THQ, tables.cos_TR, tables.sin_TR, {.column = nope, .interleaved = is_interleaved});
+    const at::Tensor k_rotated_T1R = k_rope_TR.clone().view({num_tokens, 1, rotary});
+    kernels::rotary(k_rotated_T1R, tables.cos_TR, tables.sin_TR, {.interleaved = is_interleaved});
+    at::Tensor k_THQ = like(q_THQ, q_THQ.sizes());
+    k_THQ.narrow(2, 0, nope).copy_(kv_THX.narrow(2, 0, nope));
+    k_THQ.narrow(2, nope, rotary).copy_(k_rotated_T1R.expand({num_tokens, heads, rotary}));
+    return k_THQ;
+  };
+  const at::Tensor k_THQ = remade(pass.remake, make_keys(), make_keys);
 
   if (batch.cache) return flattened(attend_to_cache(q_THQ, k_THQ, v_THW, shape, batch, layer_idx));
 

@@ -12,6 +12,10 @@ namespace athanor::model {
 namespace {
 
 // Tensor parallelism cuts the width: a rank holds the same rows of gate and up, and those columns of down.
+at::Tensor activated(const at::Tensor& gate_up, const PassContext& pass) {
+  return remade(pass.remake, swiglu(gate_up), [gate_up = gate_up.detach()] { return swiglu(gate_up); });
+}
+
 class DenseMlp : public Mlp {
  public:
   DenseMlp(const Axes& axes, const std::string& base, int64_t width, int64_t hidden) : tensor_(*axes.tensor) {
@@ -23,10 +27,12 @@ class DenseMlp : public Mlp {
     down_ = Parameter::cut(base + "down_proj.weight", {hidden, width}, 1, axes.tensor_share());
   }
 
-  at::Tensor forward(const at::Tensor& x_tD, PassContext&, at::Tensor&) override { return apply(x_tD); }
-  at::Tensor apply(const at::Tensor& x_tD) {
+  at::Tensor forward(const at::Tensor& x_tD, PassContext& pass, at::Tensor&) override {
+    return apply(x_tD, pass);
+  }
+  at::Tensor apply(const at::Tensor& x_tD, const PassContext& pass) {
     const at::Tensor gate_up_T = column_parallel_linear(x_tD, gate_up_, nullptr, tensor_);
-    return row_parallel_linear(swiglu(gate_up_T), down_, nullptr, tensor_);
+    return row_parallel_linear(activated(gate_up_T, pass), down_, nullptr, tensor_);
   }
   std::vector<Parameter*> parameters() override { return {&gate_up_, &down_}; }
 
@@ -144,7 +150,7 @@ class MoeMlp : public Mlp {
       pass.expert_tokens.at(moe_idx_) = count_choices(routing.expert_ids_TA, num_experts_);
     if (pass.is_training) balance_loss = weighted_balance_loss(routing, pass);
     const at::Tensor routed = pass_experts(x_TD, routing, pass);
-    return shared_ ? routed + shared_->apply(x_TD) : routed;
+    return shared_ ? routed + shared_->apply(x_TD, pass) : routed;
   }
 
   std::vector<Parameter*> parameters() override {
@@ -169,7 +175,7 @@ class MoeMlp : public Mlp {
         std::make_shared<const SharedRows>(rows->groups(), x_TD.device(), *options_.axes.expert_width);
     const at::Tensor x_RD = send_to_experts(permute(x_TD, permutation), rows);
     const at::Tensor x_AD = gather_rows(x_RD, shared);
-    const at::Tensor h_AF = swiglu(grouped_linear(x_AD, gate_up_, shared->groups()));
+    const at::Tensor h_AF = activated(grouped_linear(x_AD, gate_up_, shared->groups()), pass);
     const at::Tensor y_RD = sum_rows(grouped_linear(h_AF, down_, shared->groups()), shared);
     return combine(send_home(y_RD, rows), routing.weights_TA, permutation);
   }

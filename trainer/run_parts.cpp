@@ -27,6 +27,11 @@ parallel::MeshDegrees mesh_degrees(const configs::ParallelConfig& config) {
           .tensor = static_cast<int>(config.tensor)};
 }
 
+Recompute recompute_of(const std::string& name) {
+  if (name == "selective") return Recompute::kSelective;
+  return name == "full" ? Recompute::kFull : Recompute::kNone;
+}
+
 data::LoaderOptions loader_options(const RunConfig& config,
                                    const std::vector<configs::DataSourceConfig>& sources,
                                    int64_t vocab_size) {
@@ -220,10 +225,9 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
   parts.schedule = std::make_unique<optim::Schedule>(schedule_options(config, parts.total_steps));
   parts.executor = std::make_unique<Executor>(
       *parts.model, *parts.store,
-      Executor::Options{
-          .recompute = config.training.recompute == "full" ? Recompute::kFull : Recompute::kNone,
-          .prefetch_blocks = static_cast<size_t>(config.parallel.prefetch_blocks),
-          .progress = session.progress()});
+      Executor::Options{.recompute = recompute_of(config.training.recompute),
+                        .prefetch_blocks = static_cast<size_t>(config.parallel.prefetch_blocks),
+                        .progress = session.progress()});
   parts.step = std::make_unique<TrainStep>(
       *parts.model, *parts.store, *parts.executor, *parts.optimizer, *parts.schedule,
       StepAxes{.data = parts.data_axis(), .token = parts.axis(Axis::kToken)},

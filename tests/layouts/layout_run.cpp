@@ -175,7 +175,9 @@ std::string LayoutCase::name() const {
                           : !fp8                                   ? "bf16"
                           : *fp8 == kernels::Fp8Scale::kPowerOfTwo ? "fp8"
                                                                    : "fp8 with fp32 scales";
-  const char* recomputed = recompute == trainer::Recompute::kNone ? "none" : "full";
+  const char* recomputed = recompute == trainer::Recompute::kNone   ? "none"
+                           : recompute == trainer::Recompute::kFull ? "full"
+                                                                    : "selective";
   return fmt::format("data {}, expert {}, tensor {}, ZeRO {}, recompute {}, {}", degrees.data, degrees.expert,
                      degrees.tensor, zero, recomputed, precision);
 }
