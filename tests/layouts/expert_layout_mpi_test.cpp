@@ -73,7 +73,7 @@ TEST(ExpertLayout, CapacityAndPayloadsHaveTheBitsOfOneRank) {
   };
   for (LayoutCase layout : cases) {
     layout.degrees.expert = ranks;
-    expect_same_steps(layout, {.num_steps = 3});
+    expect_same_steps(layout, {.num_steps = 2});
   }
 }
 
@@ -91,7 +91,7 @@ TEST(ExpertLayout, RanksWithoutTokensAreOrdinary) {
                        .zero = 3,
                        .recompute = dtype == at::kFloat ? Recompute::kFull : Recompute::kNone,
                        .dtype = dtype},
-                      {.num_steps = 3, .prepare = choose_the_first_two});
+                      {.num_steps = 2, .prepare = choose_the_first_two});
 }
 
 // ---- checkpoints
