@@ -41,18 +41,6 @@ class DenseMlp : public Mlp {
   Parameter gate_up_, down_;
 };
 
-// Slice number `rank` of `size` of dimension `dim` of a tensor.
-HfPart slice_of(std::string name, int64_t begin, std::vector<int64_t> shape, size_t dim,
-                const parallel::Communicator& ranks) {
-  HfPart part{std::move(name), begin, shape};
-  if (ranks.size() == 1) return part;
-  part.global_shape = std::move(shape);
-  part.shape[dim] /= ranks.size();
-  part.offset.assign(part.shape.size(), 0);
-  part.offset[dim] = ranks.rank() * part.shape[dim];
-  return part;
-}
-
 // Parameters of the routed experts of this rank: [G, 2F, D] gate over up, and [G, D, F] down, where G is its
 // share of the experts and F its slice of their width.
 std::pair<Parameter, Parameter> expert_parameters(const ModelSpec& spec, const std::string& base,
@@ -72,7 +60,9 @@ std::pair<Parameter, Parameter> expert_parameters(const ModelSpec& spec, const s
   for (int64_t g = 0; g < num_here; ++g) {
     const std::string expert = base + "experts." + std::to_string(first + g) + ".";
     const auto part = [&](const char* name, int64_t begin, std::vector<int64_t> shape, size_t dim) {
-      return slice_of(expert + name, begin, std::move(shape), dim, slices);
+      HfPart box = share_of({expert + name, 0, std::move(shape)}, dim, {slices.rank(), slices.size()});
+      box.begin = begin;
+      return box;
     };
     gate_up.parts.push_back(part("gate_proj.weight", 2 * g * matrix, {all_width, hidden}, 0));
     gate_up.parts.push_back(part("up_proj.weight", (2 * g + 1) * matrix, {all_width, hidden}, 0));
