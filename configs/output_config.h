@@ -25,7 +25,8 @@ struct ProcessConfig {
     visit("seed", section.seed,
           {.meaning = "start of all random numbers: new weights, order of the data", .minimum = 0});
     visit("device", section.device,
-          {.meaning = "where tensors live", .choices = {"cpu"}, .unavailable = {"cuda"}});
+          {.meaning = "where tensors live: host memory, or one NVIDIA GPU for each rank of a machine",
+           .choices = {"cpu", "cuda"}});
     visit("share_devices", section.share_devices,
           {.meaning = "several ranks of a machine may use one GPU (for trying things out: they take turns)"});
     visit("threads", section.threads,

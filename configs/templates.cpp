@@ -256,7 +256,7 @@ training:
   global_batch_size: 1024
   micro_batch_size: 2
   max_tokens: 500000000000
-  precision: fp8
+  precision: bf16
   recompute: selective
   validate_every: 1000
   validation_batches: 4
@@ -279,8 +279,6 @@ parallel:
   zero: 3
   data: auto
   expert: 8
-  expert_payload: fp8
-  gather_precision: fp8
 
 checkpoint:
   every: 5m
@@ -403,8 +401,7 @@ const std::vector<ConfigTemplate>& config_templates() {
       {"pretrain-moe-w1", "the MoE workload of the benchmarks: 64M parameters, 31M active", kMoeW1},
       {"pretrain-dense-w2", "the dense workload of the benchmarks: a Llama of 34M parameters", kDenseW2},
       {"pretrain-moe-16b",
-       "a 16B MoE (2.7B active) in FP8 for 8 to 64 GPUs of 80 GB, one node of 8 holding all experts",
-       kMoe16b},
+       "a 16B MoE (2.7B active) for 8 to 64 GPUs of 80 GB, every node of 8 with all experts", kMoe16b},
       {"tiny-text", "a Llama of under 2M parameters for a book-sized text such as tinyshakespeare",
        kTinyText},
   };

@@ -14,8 +14,8 @@ constexpr int64_t kSmallestCapacity = 64;
 
 // A larger copy; the new rows are undefined.
 at::Tensor grown(const at::Tensor& rows, int64_t used, int64_t capacity, int64_t heads, int64_t dim,
-                 at::ScalarType dtype) {
-  at::Tensor larger = at::empty({capacity, heads, dim}, dtype);
+                 const at::TensorOptions& options) {
+  at::Tensor larger = at::empty({capacity, heads, dim}, options);
   if (used) larger.narrow(0, 0, used).copy_(rows.narrow(0, 0, used));
   return larger;
 }
@@ -50,12 +50,13 @@ void Decoder::reserve(size_t sequence, int64_t capacity) {
   const model::ModelSpec& spec = model_.spec();
   const auto rounded =
       static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(capacity, kSmallestCapacity))));
+  const auto options = at::TensorOptions().dtype(model_.dtype()).device(model_.device());
   const int64_t heads = spec.has_latent_attention() ? spec.num_attention_heads : spec.num_key_value_heads;
   for (model::LayerCache& layer : layers_) {
     layer.k[sequence] =
-        grown(layer.k[sequence], length_[sequence], rounded, heads, spec.query_head_dim(), model_.dtype());
+        grown(layer.k[sequence], length_[sequence], rounded, heads, spec.query_head_dim(), options);
     layer.v[sequence] =
-        grown(layer.v[sequence], length_[sequence], rounded, heads, spec.value_head_dim(), model_.dtype());
+        grown(layer.v[sequence], length_[sequence], rounded, heads, spec.value_head_dim(), options);
   }
   capacity_[sequence] = rounded;
 }

@@ -1,7 +1,7 @@
 // Token-by-token decoding of several sequences with a key/value cache.
 //
-// The kernels are batch-invariant: the logits of a sequence have the same bits whether it is decoded alone or
-// beside others, step by step or in one go, and they are those of training.
+// On a CPU the kernels are batch-invariant: the logits of a sequence have the same bits whether it is decoded
+// alone or beside others, step by step or in one go, and they are those of training.
 #pragma once
 
 #include <cstdint>

@@ -15,26 +15,31 @@ model::ModelSpec without_prediction_modules(model::ModelSpec spec) {
   return spec;
 }
 
-void fill(model::Parameter& parameter, WeightSource& source, at::ScalarType dtype) {
+void fill(model::Parameter& parameter, WeightSource& source, at::ScalarType dtype, at::Device device) {
   const at::Tensor values = at::empty(parameter.shape, at::kFloat);
   source.read(parameter, 0, {values.mutable_data_ptr<float>(), static_cast<size_t>(values.numel())});
-  parameter.value = values.to(dtype);
+  parameter.value = values.to(dtype).to(device);
 }
 
 }  // namespace
 
-LoadedModel::LoadedModel(const model::ModelSpec& spec, WeightSource& source, at::ScalarType dtype)
-    : model_(model::build_model(without_prediction_modules(spec))), dtype_(dtype) {
+LoadedModel::LoadedModel(const model::ModelSpec& spec, WeightSource& source, at::ScalarType dtype,
+                         at::Device device)
+    : model_(model::build_model(without_prediction_modules(spec))), dtype_(dtype), device_(device) {
   for (model::Parameter* parameter : model::all_parameters(model_)) {
-    fill(*parameter, source, dtype);
+    fill(*parameter, source, dtype, device);
     parameter->pack();
   }
-  for (model::Buffer* buffer : model::all_buffers(model_)) source.read(*buffer);
+  for (model::Buffer* buffer : model::all_buffers(model_)) {
+    source.read(*buffer);
+    buffer->value = buffer->value.to(device);
+  }
 }
 
 at::Tensor LoadedModel::hidden_states(const model::MicroBatch& batch) {
   c10::AutoGradMode recording(false);
-  model::PassContext pass = model::make_pass(model_, batch);
+  const model::MicroBatch on_device = batch.on(device_);
+  model::PassContext pass = model::make_pass(model_, on_device);
   pass.takes_loss = false;
   at::Tensor hidden = at::empty({0}, at::kFloat);
   for (auto& block : model_.blocks) hidden = block->forward(hidden, pass).hidden_tD;
@@ -42,9 +47,10 @@ at::Tensor LoadedModel::hidden_states(const model::MicroBatch& batch) {
 }
 
 at::Tensor LoadedModel::logits(const at::Tensor& hidden_TD) {
-  const at::Tensor logits_TV = at::empty({hidden_TD.size(0), spec().vocab_size}, at::kFloat);
+  const at::Tensor logits_TV =
+      at::empty({hidden_TD.size(0), spec().vocab_size}, hidden_TD.options().dtype(at::kFloat));
   kernels::matmul(logits_TV, hidden_TD, model_.vocabulary_matrix->packed.front());
-  return logits_TV;
+  return logits_TV.cpu();
 }
 
 model::MicroBatch batch_of_sequences(const model::ModelSpec& spec,

@@ -16,21 +16,26 @@ namespace athanor::inference {
 class LoadedModel {
  public:
   /// Builds the model of `spec` and fills it from `source` in `dtype` (fp32 or bf16). Prediction modules are
-  /// left out: decoding does not run them.
-  LoadedModel(const model::ModelSpec& spec, WeightSource& source, at::ScalarType dtype);
+  /// left out: decoding does not run them. The weights go to `device`, which is open already
+  /// (kernels::open_cuda_device).
+  LoadedModel(const model::ModelSpec& spec, WeightSource& source, at::ScalarType dtype,
+              at::Device device = at::kCPU);
 
   const model::ModelSpec& spec() const { return model_.spec; }
   model::Model& model() { return model_; }
   at::ScalarType dtype() const { return dtype_; }
+  at::Device device() const { return device_; }
 
-  /// Runs `batch` up to the final norm: hidden states [T, D]. Records nothing.
+  /// Runs `batch`, wherever its tensors are, up to the final norm: hidden states [T, D] on the device.
+  /// Records nothing.
   at::Tensor hidden_states(const model::MicroBatch& batch);
-  /// Projects hidden states [T, D] to logits [T, V], fp32.
+  /// Projects hidden states [T, D] to logits [T, V], fp32, in host memory.
   at::Tensor logits(const at::Tensor& hidden_TD);
 
  private:
   model::Model model_;
   at::ScalarType dtype_;
+  at::Device device_;
 };
 
 /// A micro batch of whole sequences without labels, one document each. Token ids are checked against the

@@ -24,15 +24,16 @@ std::vector<std::vector<float>> score_batch(LoadedModel& model,
   model::MicroBatch batch = batch_of_sequences(model.spec(), sequences);
   const at::Tensor hidden_TD = model.hidden_states(batch);
   const at::Tensor labels_T = at::empty_like(batch.ids_T),
-                   loss_T = at::empty({hidden_TD.size(0)}, at::kFloat);
+                   loss_T = at::empty({hidden_TD.size(0)}, hidden_TD.options().dtype(at::kFloat));
   int64_t* label = labels_T.mutable_data_ptr<int64_t>();
   for (const auto& sequence : sequences)
     for (size_t i = 0; i < sequence.size(); ++i)
       *label++ = i + 1 < sequence.size() ? sequence[i + 1] : kernels::kIgnoredLabel;
   kernels::linear_cross_entropy(loss_T, at::Tensor(), hidden_TD, model.model().vocabulary_matrix->value,
-                                labels_T);
+                                labels_T.to(model.device()));
   std::vector<std::vector<float>> log_probabilities;
-  const float* loss = loss_T.const_data_ptr<float>();
+  const at::Tensor losses = loss_T.cpu();
+  const float* loss = losses.const_data_ptr<float>();
   for (const auto& sequence : sequences) {
     auto& scores = log_probabilities.emplace_back();
     for (size_t i = 0; i + 1 < sequence.size(); ++i) scores.push_back(-loss[i]);

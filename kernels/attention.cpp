@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "kernels/checks.h"
+#include "kernels/cuda/attention.h"
 #include "kernels/ops.h"
 
 namespace athanor::kernels {
@@ -33,11 +34,10 @@ void check_grouping(const Checker& check, int64_t num_heads, int64_t num_groups)
                 num_groups);
 }
 
-/// q, k, v, o and lse of packed documents.
-void check_packed(const Checker& check, const at::Tensor& o, const at::Tensor& lse, const at::Tensor& q,
+/// q, k, v, o and lse of packed documents. True on a CUDA device, false on the CPU.
+bool check_packed(const Checker& check, const at::Tensor& o, const at::Tensor& lse, const at::Tensor& q,
                   const at::Tensor& k, const at::Tensor& v, const std::vector<int64_t>& document_offsets,
                   const AttentionOptions& options) {
-  check.on_cpu({&q, &k, &v, &o, &lse});
   check_options(check, options);
   check.dim("q", q, 3);
   check.dim("k", k, 3);
@@ -53,6 +53,7 @@ void check_packed(const Checker& check, const at::Tensor& o, const at::Tensor& l
   check.tensor("lse", lse, at::kFloat, {num_tokens, num_heads});
   check.offsets("document_offsets", document_offsets, static_cast<int64_t>(document_offsets.size()) - 1,
                 num_tokens);
+  return check.on_cuda({&q, &k, &v, &o, &lse});
 }
 
 /// Sequence i of a batch with caches.
@@ -74,7 +75,8 @@ void check_cache(const Checker& check, const at::Tensor& q, const at::Tensor& k,
 void attention(const at::Tensor& o_THW, const at::Tensor& lse_TH, const at::Tensor& q_THQ,
                const at::Tensor& k_TGQ, const at::Tensor& v_TGW, const std::vector<int64_t>& document_offsets,
                const AttentionOptions& options) {
-  check_packed(Checker("attention"), o_THW, lse_TH, q_THQ, k_TGQ, v_TGW, document_offsets, options);
+  if (check_packed(Checker("attention"), o_THW, lse_TH, q_THQ, k_TGQ, v_TGW, document_offsets, options))
+    return cuda::attention(o_THW, lse_TH, q_THQ, k_TGQ, v_TGW, document_offsets, options);
   cpu::attention(o_THW, lse_TH, q_THQ, k_TGQ, v_TGW, document_offsets, options);
 }
 
@@ -84,12 +86,15 @@ void attention_backward(const at::Tensor& dq_THQ, const at::Tensor& dk_TGQ, cons
                         const std::vector<int64_t>& document_offsets, const AttentionOptions& options) {
   const Checker check("attention_backward");
   check_packed(check, o_THW, lse_TH, q_THQ, k_TGQ, v_TGW, document_offsets, options);
-  check.on_cpu({&q_THQ, &dq_THQ, &dk_TGQ, &dv_TGW, &do_THW});
+  const bool on_cuda = check.on_cuda({&q_THQ, &dq_THQ, &dk_TGQ, &dv_TGW, &do_THW});
   const auto type = q_THQ.scalar_type();
   check_heads(check, "do", do_THW, type, {q_THQ.size(0), q_THQ.size(1), v_TGW.size(2)});
   check_heads(check, "dq", dq_THQ, type, {q_THQ.size(0), q_THQ.size(1), q_THQ.size(2)});
   check_heads(check, "dk", dk_TGQ, type, {k_TGQ.size(0), k_TGQ.size(1), k_TGQ.size(2)});
   check_heads(check, "dv", dv_TGW, type, {v_TGW.size(0), v_TGW.size(1), v_TGW.size(2)});
+  if (on_cuda)
+    return cuda::attention_backward({dq_THQ, dk_TGQ, dv_TGW, do_THW, o_THW, lse_TH, q_THQ, k_TGQ, v_TGW},
+                                    document_offsets, options);
   cpu::attention_backward(
       {dq_THQ, dk_TGQ, dv_TGW, do_THW, o_THW, lse_TH, q_THQ, k_TGQ, v_TGW, document_offsets, options});
 }
@@ -99,7 +104,7 @@ void attention_with_cache(const at::Tensor& o_THW, const at::Tensor& q_THQ,
                           const std::vector<int64_t>& num_new, const std::vector<int64_t>& length,
                           const AttentionOptions& options) {
   const Checker check("attention_with_cache");
-  check.on_cpu({&q_THQ, &o_THW});
+  const bool on_cuda = check.on_cuda({&q_THQ, &o_THW});
   check_options(check, options);
   check.dim("q", q_THQ, 3);
   check.compute_dtype("q", q_THQ);
@@ -111,7 +116,7 @@ void attention_with_cache(const at::Tensor& o_THW, const at::Tensor& q_THQ,
       length.size(), k_cache.size(), v_cache.size());
   int64_t num_tokens = 0;
   for (size_t i = 0; i < num_sequences; ++i) {
-    check.on_cpu({&q_THQ, &k_cache[i], &v_cache[i]});
+    check.on_cuda({&q_THQ, &k_cache[i], &v_cache[i]});
     check_cache(check, q_THQ, k_cache[i], v_cache[i], num_new[i], length[i]);
     check_heads(check, "k_cache", k_cache[i], q_THQ.scalar_type(),
                 {k_cache[i].size(0), k_cache[0].size(1), q_THQ.size(2)});
@@ -123,6 +128,7 @@ void attention_with_cache(const at::Tensor& o_THW, const at::Tensor& q_THQ,
                 q_THQ.size(0), num_tokens);
   if (num_sequences == 0) return;
   check_heads(check, "o", o_THW, q_THQ.scalar_type(), {num_tokens, q_THQ.size(1), v_cache[0].size(2)});
+  if (on_cuda) return cuda::attention_with_cache(o_THW, q_THQ, k_cache, v_cache, num_new, length, options);
   cpu::attention_with_cache(o_THW, q_THQ, k_cache, v_cache, num_new, length, options);
 }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include <ATen/Context.h>
 #include <c10/core/Stream.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
@@ -51,6 +52,43 @@ const AthanorCudaTable& load_table() {
 const AthanorCudaTable& cuda_plugin() {
   static const AthanorCudaTable& table = load_table();
   return table;
+}
+
+int64_t num_cuda_devices() {
+  cuda_plugin();
+  return c10::impl::VirtualGuardImpl(at::kCUDA).deviceCount();
+}
+
+int compute_capability(at::Device device) {
+  int capability = 0;
+  check_launch("compute_capability", cuda_plugin().compute_capability(device.index(), &capability));
+  return capability;
+}
+
+at::Device open_cuda_device(int64_t index) {
+  constexpr int kMinCapability = 80;
+  const int64_t num_devices = num_cuda_devices();
+  if (num_devices == 0)
+    throw core::ConfigError(
+        "device cuda: no GPU is visible; check the driver (nvidia-smi) and CUDA_VISIBLE_DEVICES, or set "
+        "run.device to cpu");
+  if (index < 0 || index >= num_devices)
+    throw core::ConfigError("device cuda: GPU {} was asked for, {} are visible", index, num_devices);
+  const at::Device device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+  const int capability = compute_capability(device);
+  if (capability < kMinCapability)
+    throw core::ConfigError(
+        "device cuda: GPU {} has compute capability {}.{}, at least {}.{} (Ampere) is needed; set run.device "
+        "to cpu",
+        index, capability / 10, capability % 10, kMinCapability / 10, kMinCapability % 10);
+  at::globalContext().setAllowTF32CuBLAS(false);
+  at::globalContext().setAllowBF16ReductionCuBLAS(false, true);
+  c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(device);
+  return device;
+}
+
+void synchronize(at::Device device) {
+  if (device.is_cuda()) c10::impl::VirtualGuardImpl(at::kCUDA).synchronizeDevice(device.index());
 }
 
 CudaDevice::CudaDevice(const at::Tensor& tensor)

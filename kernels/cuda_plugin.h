@@ -13,6 +13,16 @@ namespace athanor::kernels {
 /// do.
 const AthanorCudaTable& cuda_plugin();
 
+/// ConfigError unless the plugin opens and device `index` is there and new enough (compute capability 8.0).
+/// Call it before anything else touches LibTorch in a process that will use CUDA. It also sets how LibTorch
+/// multiplies: sums of bf16 products in fp32 throughout, fp32 products without TF32.
+at::Device open_cuda_device(int64_t index);
+int64_t num_cuda_devices();
+/// 10 * major + minor.
+int compute_capability(at::Device device);
+/// Waits until everything that was launched on the device is done. No-op for the CPU.
+void synchronize(at::Device device);
+
 /// Calls one function of the table on the current stream of the tensor's device; InternalError when the
 /// launch failed.
 template <typename Arguments>

@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "kernels/checks.h"
+#include "kernels/cuda/embedding.h"
 #include "kernels/ops.h"
 
 namespace athanor::kernels {
@@ -20,9 +21,9 @@ void check_ids(const at::Tensor& ids_T, int64_t vocabulary) {
           ids[t], t, vocabulary - 1, vocabulary);
 }
 
-void check_arguments(const Checker& check, const at::Tensor& rows_TD, const at::Tensor& ids_T,
+/// True on a CUDA device.
+bool check_arguments(const Checker& check, const at::Tensor& rows_TD, const at::Tensor& ids_T,
                      const at::Tensor& table_VD, at::ScalarType table_dtype, const VocabularyRows& rows) {
-  check.on_cpu({&rows_TD, &ids_T, &table_VD});
   check.dim("the rows of tokens", rows_TD, 2);
   check.dim("the table", table_VD, 2);
   check.compute_dtype("the rows of tokens", rows_TD);
@@ -30,20 +31,24 @@ void check_arguments(const Checker& check, const at::Tensor& rows_TD, const at::
   check.tensor("the table", table_VD, table_dtype, {table_VD.size(0), rows_TD.size(1)});
   check.tensor("ids", ids_T, at::kLong, {rows_TD.size(0)});
   check.vocabulary_rows(rows, table_VD.size(0));
-  check_ids(ids_T, rows.size ? rows.size : table_VD.size(0));
+  const bool on_cuda = check.on_cuda({&rows_TD, &ids_T, &table_VD});
+  if (!on_cuda) check_ids(ids_T, rows.size ? rows.size : table_VD.size(0));
+  return on_cuda;
 }
 
 }  // namespace
 
 void embedding(const at::Tensor& y_TD, const at::Tensor& ids_T, const at::Tensor& w_VD,
                const VocabularyRows& rows) {
-  check_arguments(Checker("embedding"), y_TD, ids_T, w_VD, y_TD.scalar_type(), rows);
+  if (check_arguments(Checker("embedding"), y_TD, ids_T, w_VD, y_TD.scalar_type(), rows))
+    return cuda::embedding(y_TD, ids_T, w_VD, rows);
   cpu::embedding(y_TD, ids_T, w_VD, rows.first);
 }
 
 void embedding_backward(const at::Tensor& dw_VD, const at::Tensor& dy_TD, const at::Tensor& ids_T,
                         const VocabularyRows& rows) {
-  check_arguments(Checker("embedding_backward"), dy_TD, ids_T, dw_VD, at::kFloat, rows);
+  if (check_arguments(Checker("embedding_backward"), dy_TD, ids_T, dw_VD, at::kFloat, rows))
+    return cuda::embedding_backward(dw_VD, dy_TD, ids_T, rows.first);
   cpu::embedding_backward(dw_VD, dy_TD, ids_T, rows.first);
 }
 

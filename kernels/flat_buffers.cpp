@@ -172,7 +172,10 @@ void chunk_square_sums(const at::Tensor& out, const at::Tensor& flat) {
                 num_chunks = (num_elements + kFlatAlignment - 1) / kFlatAlignment;
   check_flat(check, "flat", flat, num_elements, at::kFloat);
   check_flat(check, "out", out, num_chunks, at::kDouble);
-  check.on_cpu({&out, &flat});
+  if (check.on_cuda({&out, &flat}))
+    return launch_cuda("chunk_square_sums", out, cuda_plugin().chunk_square_sums,
+                       AthanorCudaChunkSquareSums{cpu::mutable_data<double>(out), cpu::data<float>(flat),
+                                                  num_elements, kFlatAlignment});
   const float* from = cpu::data<float>(flat);
   double* to = cpu::mutable_data<double>(out);
   cpu::for_each_stretch(num_chunks, kChunksPerPiece,

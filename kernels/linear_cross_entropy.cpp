@@ -10,14 +10,15 @@
 
 #include "core/error.h"
 #include "kernels/checks.h"
+#include "kernels/cuda/linear_cross_entropy.h"
 #include "kernels/ops.h"
 
 namespace athanor::kernels {
 namespace {
 
-void check_inputs(const Checker& check, const at::Tensor& loss_T, const at::Tensor& x_TD,
+/// True on a CUDA device.
+bool check_inputs(const Checker& check, const at::Tensor& loss_T, const at::Tensor& x_TD,
                   const at::Tensor& w_VD, const at::Tensor& labels_T, const VocabularyPart& part) {
-  check.on_cpu({&loss_T, &x_TD, &w_VD, &labels_T});
   check.dim("x", x_TD, 2);
   check.compute_dtype("x", x_TD);
   check.contiguous("x", x_TD);
@@ -29,6 +30,7 @@ void check_inputs(const Checker& check, const at::Tensor& loss_T, const at::Tens
   ATHANOR_CHECK(part.combine || part.rows.size == 0 || part.rows.size == w_VD.size(0),
                 "{}: {} of {} rows of the vocabulary and nothing that combines them", check.operation(),
                 w_VD.size(0), part.rows.size);
+  return check.on_cuda({&loss_T, &x_TD, &w_VD, &labels_T});
 }
 
 int64_t vocabulary_size(const at::Tensor& w_VD, const VocabularyPart& part) {
@@ -63,13 +65,16 @@ void scatter(const at::Tensor& out, const at::Tensor& values, const at::Tensor& 
 void linear_cross_entropy(const at::Tensor& loss_T, const at::Tensor& lse_T, const at::Tensor& x_TD,
                           const at::Tensor& w_VD, const at::Tensor& labels_T, const VocabularyPart& part) {
   const Checker check("linear_cross_entropy");
-  check_inputs(check, loss_T, x_TD, w_VD, labels_T, part);
+  const bool on_cuda = check_inputs(check, loss_T, x_TD, w_VD, labels_T, part);
+  if (lse_T.defined()) {
+    check.on_cuda({&loss_T, &lse_T});
+    check.tensor("lse", lse_T, at::kFloat, {x_TD.size(0)});
+  }
+  if (on_cuda) return cuda::linear_cross_entropy(loss_T, lse_T, x_TD, w_VD, labels_T, part);
   const std::vector<int64_t> kept = kept_tokens(labels_T, vocabulary_size(w_VD, part));
   if (lse_T.defined()) {
     // Every token's log-sum-exp is wanted; the loss of an ignored one is taken against any label, then
     // cleared.
-    check.on_cpu({&loss_T, &lse_T});
-    check.tensor("lse", lse_T, at::kFloat, {x_TD.size(0)});
     cpu::linear_cross_entropy(loss_T, lse_T, x_TD, w_VD, labels_T.clamp_min(0), part);
     loss_T.masked_fill_(labels_T == kIgnoredLabel, 0.0);
     return;
@@ -87,11 +92,14 @@ void linear_cross_entropy_with_gradient(const at::Tensor& loss_T, const at::Tens
                                         const at::Tensor& token_weight_T, bool accumulate_dw,
                                         const VocabularyPart& part) {
   const Checker check("linear_cross_entropy_with_gradient");
-  check_inputs(check, loss_T, x_TD, w_VD, labels_T, part);
-  check.on_cpu({&loss_T, &dx_TD, &dw_VD, &token_weight_T});
+  const bool on_cuda = check_inputs(check, loss_T, x_TD, w_VD, labels_T, part);
+  check.on_cuda({&loss_T, &dx_TD, &dw_VD, &token_weight_T});
   check.tensor("dx", dx_TD, x_TD.scalar_type(), {x_TD.size(0), x_TD.size(1)});
   if (dw_VD.defined()) check.tensor("dw", dw_VD, at::kFloat, {w_VD.size(0), w_VD.size(1)});
   check.tensor("token_weight", token_weight_T, at::kFloat, {x_TD.size(0)});
+  if (on_cuda)
+    return cuda::linear_cross_entropy_with_gradient(
+        {loss_T, dx_TD, dw_VD, x_TD, w_VD, labels_T, token_weight_T, accumulate_dw, part});
   const std::vector<int64_t> kept = kept_tokens(labels_T, vocabulary_size(w_VD, part));
   if (static_cast<int64_t>(kept.size()) == x_TD.size(0))
     return cpu::linear_cross_entropy_with_gradient(

@@ -11,6 +11,12 @@
 //    threads. Products sum K in ascending order in one chain of fused multiply-adds per output element (on
 //    machines with AMX: in one fixed order of the tile product), K is never split across threads. Weight
 //    gradients sum tokens in ascending order.
+//  * On CUDA devices the same call with the same inputs gives the same bits, sums over tokens have one fixed
+//    order, and an operation whose arithmetic is our own (norm, rotary, routing, permuting, combining,
+//    embedding, flat buffers) is batch-invariant too. Products and the bf16 attention are those of cuBLAS and
+//    of LibTorch's flash attention: which kernel runs, and so the last bits of a row, depends on the shape.
+//  * On CUDA devices operations are asynchronous on the current stream, except for permutation_by_expert,
+//    which brings the offsets to the host.
 //  * No operation here communicates. None is differentiable: model/functions.h wraps them for autograd.
 //
 // Shape suffixes: T tokens of a micro batch (all its documents, flattened), D hidden, N/K output/input
@@ -32,7 +38,8 @@ namespace athanor::kernels {
 // ------------------------------------------------------------------------------------------------
 
 /// A right-hand operand laid out for the micro-kernels, so that many products can share one packing.
-/// Immutable; copies share storage. `num_columns` is N of the product, `depth` is K.
+/// Immutable; copies share storage. `num_columns` is N of the product, `depth` is K. On a CUDA device it is a
+/// view of the matrix itself.
 class PackedMatrix {
  public:
   int64_t num_columns() const { return num_columns_; }
@@ -194,8 +201,9 @@ struct VocabularyRows {
   int64_t size = 0;
 };
 
-/// y [T, D] = w[ids]; ids [T] int64, each in the vocabulary: checked, DataError names the first bad one. An
-/// id whose row is not given yields zeros.
+/// y [T, D] = w[ids]; ids [T] int64, each in the vocabulary: checked, DataError names the first bad one. On a
+/// CUDA device, where looking would make the host wait, a bad id makes its row NaN: whoever moves ids there
+/// checks them first. An id whose row is not given yields zeros.
 void embedding(const at::Tensor& y_TD, const at::Tensor& ids_T, const at::Tensor& w_VD,
                const VocabularyRows& rows = {});
 /// dw [V, D] fp32 += rows of dy, tokens ascending. An id whose row is not given adds to nothing.
@@ -217,7 +225,7 @@ struct VocabularyPart {
 
 /// Loss of the projection to the vocabulary without ever holding all logits. labels [T] int64 or
 /// kIgnoredLabel. loss [T] fp32 = -log softmax(x·wᵀ)[label] (0 where ignored); lse [T] fp32 (may be
-/// undefined: not wanted).
+/// undefined: not wanted). A label outside [0, V) is a DataError; on a CUDA device, a loss of NaN.
 void linear_cross_entropy(const at::Tensor& loss_T, const at::Tensor& lse_T, const at::Tensor& x_TD,
                           const at::Tensor& w_VD, const at::Tensor& labels_T,
                           const VocabularyPart& part = {});
@@ -268,8 +276,8 @@ void adamw(const at::Tensor& master, const at::Tensor& exp_avg, const at::Tensor
 
 /// Which product kernel serves `dtype` here: "avx2", "avx512", "amx-brgemm", ... for logs, `doctor` and
 /// benchmarks.
-std::string product_kernel_name(at::ScalarType dtype);
+std::string product_kernel_name(at::ScalarType dtype, at::Device device = at::kCPU);
 /// Measured peak of `matmul` on large square matrices with the current threads, in FLOP/s (about 0.3 s).
-double measure_peak_flops(at::ScalarType dtype);
+double measure_peak_flops(at::ScalarType dtype, at::Device device = at::kCPU);
 
 }  // namespace athanor::kernels

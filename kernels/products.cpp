@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-#include <ATen/ops/full.h>
+#include <ATen/ops/arange.h>
 
 #include "core/error.h"
 #include "core/parallel_for.h"
@@ -10,6 +10,8 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/row_ops.h"
 #include "kernels/cpu/tile_products.h"
+#include "kernels/cuda/products.h"
+#include "kernels/cuda_plugin.h"
 #include "kernels/ops.h"
 
 namespace athanor::kernels {
@@ -64,13 +66,22 @@ void check_output(const Checker& check, const at::Tensor& out, int64_t num_rows,
   if (accumulate) check.dtype("out, which is added to,", out, at::kFloat);
 }
 
-/// The bias in fp32 (kept alive by the caller), or undefined.
-at::Tensor checked_bias(const Checker& check, const std::optional<at::Tensor>& bias, int64_t num_columns) {
-  if (!bias || !bias->defined()) return {};
+void check_bias(const Checker& check, const std::optional<at::Tensor>& bias, int64_t num_columns) {
+  if (!bias || !bias->defined()) return;
   check.shape("bias", *bias, {num_columns});
   check.compute_dtype("bias", *bias);
-  check.on_cpu({&*bias});
-  return bias->to(at::kFloat).contiguous();
+}
+
+/// True on a CUDA device, false on the CPU.
+bool on_cuda(const Checker& check, const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
+             const std::optional<at::Tensor>& bias = std::nullopt) {
+  const at::Tensor none;
+  return check.on_cuda({&out, &a, &b, bias ? &*bias : &none});
+}
+
+/// The bias in fp32 (kept alive by the caller), or undefined.
+at::Tensor f32_bias(const std::optional<at::Tensor>& bias) {
+  return bias && bias->defined() ? bias->to(at::kFloat).contiguous() : at::Tensor();
 }
 
 // ---- packing
@@ -137,8 +148,9 @@ void multiply_plain(const Checker& check, const at::Tensor& out, const at::Tenso
   const int64_t num_columns = w.size(columns ? 0 : 1), depth = w.size(columns ? 1 : 0);
   check.shape("a", a, {a.size(0), depth});
   check_output(check, out, a.size(0), num_columns, accumulate);
-  check.on_cpu({&out, &a, &w});
-  const at::Tensor bias_f32 = checked_bias(check, bias, num_columns);
+  check_bias(check, bias, num_columns);
+  if (on_cuda(check, out, a, w, bias)) return cuda::matmul(out, a, columns ? w.t() : w, accumulate, bias);
+  const at::Tensor bias_f32 = f32_bias(bias);
   OutputOperand to = output(out, accumulate);
   if (bias_f32.defined()) to.bias = bias_f32.const_data_ptr<float>();
   cpu::run_products({{a.size(0), num_columns, depth, left(a), right(w, layout), to}});
@@ -159,8 +171,9 @@ void multiply_grouped(const Checker& check, const at::Tensor& out, const at::Ten
   const int64_t num_columns = w.size(columns ? 1 : 2), depth = w.size(columns ? 2 : 1);
   check.shape("a", a, {a.size(0), depth});
   check_output(check, out, a.size(0), num_columns, false);
-  check.on_cpu({&out, &a, &w});
   check.offsets("offsets", offsets, w.size(0), a.size(0));
+  if (on_cuda(check, out, a, w))
+    return cuda::grouped_matmul(out, a, columns ? w.transpose(1, 2) : w, offsets);
   std::vector<Product> products;
   for (int64_t e = 0; e < w.size(0); ++e) {
     const int64_t begin = offsets[e], count = offsets[e + 1] - begin;
@@ -188,16 +201,16 @@ void add_rows(float* out, const at::Tensor& a, int64_t first, int64_t width) {
 PackedMatrix pack_nt(const at::Tensor& w_NK) {
   const Checker check("pack_nt");
   check_matrix(check, "w", w_NK);
-  check.on_cpu({&w_NK});
   const int64_t num_columns = w_NK.size(0), depth = w_NK.size(1);
+  if (check.on_cuda({&w_NK})) return PackedMatrixAccess::make(w_NK.t(), num_columns, depth);
   return PackedMatrixAccess::make(pack(w_NK, RightLayout::kColumns, num_columns, depth), num_columns, depth);
 }
 
 PackedMatrix pack_nn(const at::Tensor& w_NK) {
   const Checker check("pack_nn");
   check_matrix(check, "w", w_NK);
-  check.on_cpu({&w_NK});
   const int64_t num_columns = w_NK.size(1), depth = w_NK.size(0);
+  if (check.on_cuda({&w_NK})) return PackedMatrixAccess::make(w_NK, num_columns, depth);
   return PackedMatrixAccess::make(pack(w_NK, RightLayout::kRows, num_columns, depth), num_columns, depth);
 }
 
@@ -209,8 +222,10 @@ void matmul(const at::Tensor& out_MN, const at::Tensor& a_MK, const PackedMatrix
   check.dtype("a, as b is packed,", a_MK, b.storage().scalar_type());
   check.shape("a", a_MK, {a_MK.size(0), b.depth()});
   check_output(check, out_MN, a_MK.size(0), b.num_columns(), accumulate);
-  check.on_cpu({&out_MN, &a_MK, &b.storage()});
-  const at::Tensor bias_f32 = checked_bias(check, bias_N, b.num_columns());
+  check_bias(check, bias_N, b.num_columns());
+  if (on_cuda(check, out_MN, a_MK, b.storage(), bias_N))
+    return cuda::matmul(out_MN, a_MK, b.storage(), accumulate, bias_N);
+  const at::Tensor bias_f32 = f32_bias(bias_N);
   OutputOperand to = output(out_MN, accumulate);
   if (bias_f32.defined()) to.bias = bias_f32.const_data_ptr<float>();
   cpu::run_products({{a_MK.size(0), b.num_columns(), b.depth(), left(a_MK), right(b), to}});
@@ -233,7 +248,8 @@ void matmul_tn(const at::Tensor& out_NK, const at::Tensor& a_TN, const at::Tenso
   check.shape("b", b_TK, {num_tokens, num_columns});
   check_output(check, out_NK, num_rows, num_columns, accumulate);
   check.dtype("out", out_NK, at::kFloat);
-  check.on_cpu({&out_NK, &a_TN, &b_TK});
+  if (on_cuda(check, out_NK, a_TN, b_TK))
+    return cuda::matmul(out_NK, a_TN.t(), b_TK, accumulate, std::nullopt);
   cpu::run_products({{num_rows, num_columns, num_tokens, left(a_TN, true), right(b_TK, RightLayout::kRows),
                       output(out_NK, accumulate)}});
 }
@@ -246,7 +262,7 @@ void sum_rows(const at::Tensor& out_N, const at::Tensor& a_TN, bool accumulate) 
   check.shape("out", out_N, {num_columns});
   check.dtype("out", out_N, at::kFloat);
   check.contiguous("out", out_N);
-  check.on_cpu({&out_N, &a_TN});
+  if (check.on_cuda({&out_N, &a_TN})) return cuda::sum_rows(out_N, a_TN, accumulate);
   float* out = out_N.mutable_data_ptr<float>();
   core::parallel_for((num_columns + kPieceColumns - 1) / kPieceColumns, [&](int64_t piece) {
     const int64_t first = piece * kPieceColumns, width = std::min(kPieceColumns, num_columns - first);
@@ -276,8 +292,9 @@ void grouped_matmul_tn(const at::Tensor& out_ENK, const at::Tensor& a_PN, const 
   check.shape("out", out_ENK, {num_experts, num_rows, num_columns});
   check.dtype("out", out_ENK, at::kFloat);
   check.rows_contiguous("out", out_ENK);
-  check.on_cpu({&out_ENK, &a_PN, &b_PK});
   check.offsets("offsets", offsets, num_experts, a_PN.size(0));
+  if (on_cuda(check, out_ENK, a_PN, b_PK))
+    return cuda::grouped_matmul_tn(out_ENK, a_PN, b_PK, offsets, accumulate);
   std::vector<Product> products;
   for (int64_t e = 0; e < num_experts; ++e) {
     const int64_t begin = offsets[e], count = offsets[e + 1] - begin;
@@ -289,29 +306,35 @@ void grouped_matmul_tn(const at::Tensor& out_ENK, const at::Tensor& a_PN, const 
   cpu::run_products(products);
 }
 
-std::string product_kernel_name(at::ScalarType dtype) {
+std::string product_kernel_name(at::ScalarType dtype, at::Device device) {
   ATHANOR_CHECK(dtype == at::kFloat || dtype == at::kBFloat16, "product_kernel_name: {} is no compute dtype",
                 c10::toString(dtype));
+  if (device.is_cuda()) return fmt::format("cublas-sm{}", compute_capability(device));
   return dtype == at::kBFloat16 && cpu::tile_engine() ? "amx-brgemm" : cpu::gemm_kernel_name();
 }
 
-double measure_peak_flops(at::ScalarType dtype) {
+double measure_peak_flops(at::ScalarType dtype, at::Device device) {
   using Clock = std::chrono::steady_clock;
-  constexpr int64_t kSize = 1024;
-  constexpr double kMeasuringSeconds = 0.25, kFlops = 2.0 * kSize * kSize * kSize;
-  const auto options = at::TensorOptions().dtype(dtype);
-  const at::Tensor a = at::full({kSize, kSize}, 0.5, options), out = at::empty({kSize, kSize}, options);
+  const int64_t size = device.is_cuda() ? 8192 : 1024;
+  constexpr double kMeasuringSeconds = 0.25;
+  const double flops = 2.0 * static_cast<double>(size * size * size);
+  const auto options = at::TensorOptions().dtype(dtype).device(device);
+  // Not constants: a GPU multiplies those faster than real data.
+  const at::Tensor a = at::arange(size * size, options.dtype(at::kFloat)).sin_().to(dtype).view({size, size});
+  const at::Tensor out = at::empty({size, size}, options);
   const PackedMatrix b = pack_nt(a);
-  double best_seconds = 1e30, total_seconds = 0;
   matmul(out, a, b);
+  synchronize(device);
+  double best_seconds = 1e30, total_seconds = 0;
   while (total_seconds < kMeasuringSeconds) {
     const auto start = Clock::now();
     matmul(out, a, b);
+    synchronize(device);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     best_seconds = std::min(best_seconds, seconds);
     total_seconds += seconds;
   }
-  return kFlops / best_seconds;
+  return flops / best_seconds;
 }
 
 }  // namespace athanor::kernels

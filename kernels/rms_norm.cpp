@@ -76,6 +76,12 @@ void backward_weight(const at::Tensor& dw, const at::Tensor& dy, const at::Tenso
   });
 }
 
+/// Scratch of the CUDA side's weight gradient.
+at::Tensor partial_sums(const at::Tensor& x, const at::Tensor& dw) {
+  const int64_t count = (x.size(0) + ATHANOR_CUDA_ROWS_PER_PARTIAL - 1) / ATHANOR_CUDA_ROWS_PER_PARTIAL;
+  return at::empty({count, x.size(1)}, dw.options());
+}
+
 }  // namespace
 
 void rms_norm(const at::Tensor& y_TD, const at::Tensor& rstd_T, const at::Tensor& x_TD, const at::Tensor& w_D,
@@ -105,13 +111,16 @@ void rms_norm_backward(const at::Tensor& dx_TD, const at::Tensor& dw_D, const at
     check.dtype("dw", dw_D, at::kFloat);
     check.contiguous("dw", dw_D);
   }
-  if (check.on_cuda({&dx_TD, &dw_D, &dy_TD, &x_TD, &w_D, &rstd_T}))
+  if (check.on_cuda({&dx_TD, &dw_D, &dy_TD, &x_TD, &w_D, &rstd_T})) {
+    const at::Tensor partial = dw_D.defined() ? partial_sums(x_TD, dw_D) : at::Tensor();
     return launch_cuda(
         "rms_norm_backward", x_TD, cuda_plugin().rms_norm_backward,
         AthanorCudaRmsNormBackward{
             dx_TD.mutable_data_ptr(), dw_D.defined() ? cpu::mutable_data<float>(dw_D) : nullptr,
-            dy_TD.const_data_ptr(), x_TD.const_data_ptr(), w_D.const_data_ptr(), cpu::data<float>(rstd_T),
-            x_TD.size(0), x_TD.size(1), x_TD.stride(0), accumulate_dw, x_TD.scalar_type() == at::kBFloat16});
+            partial.defined() ? cpu::mutable_data<float>(partial) : nullptr, dy_TD.const_data_ptr(),
+            x_TD.const_data_ptr(), w_D.const_data_ptr(), cpu::data<float>(rstd_T), x_TD.size(0), x_TD.size(1),
+            x_TD.stride(0), accumulate_dw, x_TD.scalar_type() == at::kBFloat16});
+  }
   cpu::with_compute_type(x_TD, [&](auto type) {
     // The weight first: dx may be dy.
     if (dw_D.defined()) backward_weight<decltype(type)>(dw_D, dy_TD, x_TD, rstd_T, accumulate_dw);

@@ -3,6 +3,7 @@
 #include "kernels/cpu/pieces.h"
 #include "kernels/cpu/row_ops.h"
 #include "kernels/cpu/tensor_data.h"
+#include "kernels/cuda_plugin.h"
 #include "kernels/ops.h"
 
 namespace athanor::kernels {
@@ -20,6 +21,15 @@ void rotary_on_cpu(const at::Tensor& x, const at::Tensor& cos, const at::Tensor&
     for (int64_t h = 0; h < x.size(1); ++h)
       run(first + t * x.stride(0) + h * x.stride(1), c + angles, s + angles, layout);
   });
+}
+
+void rotary_on_cuda(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
+                    const RotaryOptions& options) {
+  auto* first = static_cast<char*>(x.mutable_data_ptr()) + options.column * x.element_size();
+  launch_cuda("rotary", x, cuda_plugin().rotary,
+              AthanorCudaRotary{first, cpu::data<float>(cos), cpu::data<float>(sin), x.size(0), x.size(1),
+                                x.stride(0), x.stride(1), cos.size(1), options.interleaved, options.inverse,
+                                x.scalar_type() == at::kBFloat16});
 }
 
 }  // namespace
@@ -42,7 +52,7 @@ void rotary(const at::Tensor& x_THD, const at::Tensor& cos_TR, const at::Tensor&
   ATHANOR_CHECK(options.column >= 0 && options.column + 2 * num_pairs <= x_THD.size(2),
                 "rotary: columns {} to {} of heads of size {}", options.column,
                 options.column + 2 * num_pairs, x_THD.size(2));
-  check.on_cpu({&x_THD, &cos_TR, &sin_TR});
+  if (check.on_cuda({&x_THD, &cos_TR, &sin_TR})) return rotary_on_cuda(x_THD, cos_TR, sin_TR, options);
   cpu::with_compute_type(x_THD,
                          [&](auto type) { rotary_on_cpu<decltype(type)>(x_THD, cos_TR, sin_TR, options); });
 }

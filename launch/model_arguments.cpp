@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/parallel_for.h"
+#include "kernels/cuda_plugin.h"
 #include "launch/environment.h"
 
 namespace athanor::launch {
@@ -20,6 +21,9 @@ void ModelArguments::add_to(CLI::App& command) {
       ->required();
   command.add_option("--dtype", dtype, "precision to compute in; auto: bf16 for bf16 weights, else fp32")
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+      ->capture_default_str();
+  command.add_option("--device", device, "where to compute: cpu, or cuda (the first GPU that is visible)")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str();
   command.add_option("--tokenizer", tokenizer, "tokenizer.json (default: the one beside the model)");
   command.add_option("--threads", threads, "compute threads (0: all usable cores)")
@@ -38,13 +42,15 @@ OpenModel open(const ModelArguments& arguments) {
   core::set_num_threads(threads_per_rank(arguments.threads, 1));
   at::set_num_threads(1);
   keep_large_allocations();
+  const at::Device device = arguments.device == "cuda" ? kernels::open_cuda_device(0) : at::Device(at::kCPU);
   inference::ModelFiles files = inference::open_model(arguments.model);
   const at::ScalarType dtype = arguments.dtype == "fp32"   ? at::kFloat
                                : arguments.dtype == "bf16" ? at::kBFloat16
                                                            : files.weights->dtype();
-  OpenModel opened{.model = std::make_unique<inference::LoadedModel>(files.spec, *files.weights, dtype),
-                   .tokenizer = nullptr,
-                   .eos_token_ids = files.eos_token_ids};
+  OpenModel opened{
+      .model = std::make_unique<inference::LoadedModel>(files.spec, *files.weights, dtype, device),
+      .tokenizer = nullptr,
+      .eos_token_ids = files.eos_token_ids};
   const std::string path = arguments.tokenizer.empty() ? files.tokenizer.value_or("") : arguments.tokenizer;
   if (!path.empty())
     opened.tokenizer =

@@ -18,6 +18,7 @@ namespace athanor::launch {
 struct ModelArguments {
   std::string model;
   std::string dtype = "auto";
+  std::string device = "cpu";
   std::string tokenizer;  ///< empty: the model's own
   int threads = 0;
 

@@ -33,6 +33,9 @@ struct MicroBatch {
   /// Decoding: the cache, and how many rows of this batch belong to each of its sequences.
   KvCache* cache = nullptr;
   std::vector<int64_t> num_new;
+
+  /// The same batch with its tensors there; the host does not wait for the copies.
+  MicroBatch on(at::Device device) const;
 };
 
 /// How a pass is run, and what it reports. One per micro batch and pass.

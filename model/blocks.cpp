@@ -25,7 +25,8 @@ Parameter norm_parameter(const std::string& name, int64_t size) {
 
 // Sum in token order, in fp64: the same bits on every layout.
 double total(const at::Tensor& values_T) {
-  const float* values = values_T.const_data_ptr<float>();
+  const at::Tensor on_host = values_T.cpu();
+  const float* values = on_host.const_data_ptr<float>();
   double sum = 0;
   for (int64_t t = 0; t < values_T.numel(); ++t) sum += values[t];
   return sum;
@@ -168,10 +169,10 @@ class HeadBlock : public Block {
 at::Tensor shifted(const at::Tensor& values_T, const std::vector<int64_t>& document_offsets, int64_t by,
                    int64_t fill) {
   at::Tensor result = at::full_like(values_T, fill);
-  const int64_t* from = values_T.const_data_ptr<int64_t>();
-  int64_t* to = result.mutable_data_ptr<int64_t>();
-  for (size_t d = 0; d + 1 < document_offsets.size(); ++d)
-    for (int64_t t = document_offsets[d]; t + by < document_offsets[d + 1]; ++t) to[t] = from[t + by];
+  for (size_t d = 0; d + 1 < document_offsets.size(); ++d) {
+    const int64_t begin = document_offsets[d], count = document_offsets[d + 1] - begin - by;
+    if (count > 0) result.narrow(0, begin, count).copy_(values_T.narrow(0, begin + by, count));
+  }
   return result;
 }
 
@@ -315,8 +316,7 @@ PassContext make_pass(const Model& model, const MicroBatch& batch) {
 
 int64_t num_labels(const MicroBatch& batch, int64_t depth) {
   const at::Tensor labels_T = shifted(batch.labels_T, batch.document_offsets, depth, kernels::kIgnoredLabel);
-  const int64_t* labels = labels_T.const_data_ptr<int64_t>();
-  return labels_T.numel() - std::count(labels, labels + labels_T.numel(), kernels::kIgnoredLabel);
+  return (labels_T != kernels::kIgnoredLabel).sum().item<int64_t>();
 }
 
 std::vector<Parameter*> all_parameters(Model& model) {

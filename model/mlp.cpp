@@ -1,6 +1,7 @@
 #include "model/mlp.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
 #include "core/error.h"
@@ -83,7 +84,8 @@ kernels::RouterOptions router_options(const ModelSpec& spec) {
 
 std::vector<int64_t> count_choices(const at::Tensor& expert_ids_TA, int64_t num_experts) {
   std::vector<int64_t> counts(static_cast<size_t>(num_experts));
-  const int32_t* ids = expert_ids_TA.const_data_ptr<int32_t>();
+  const at::Tensor on_host = expert_ids_TA.cpu();
+  const int32_t* ids = on_host.const_data_ptr<int32_t>();
   for (int64_t i = 0; i < expert_ids_TA.numel(); ++i) ++counts[static_cast<size_t>(ids[i])];
   return counts;
 }
@@ -96,13 +98,13 @@ at::Tensor balance_loss_of_runs(const Routing& routing, int64_t run_length, bool
   const int64_t num_runs = num_tokens / run_length, num_choices = routing.expert_ids_TA.size(1);
   ATHANOR_CHECK(num_runs * run_length == num_tokens, "{} tokens are not whole runs of {}", num_tokens,
                 run_length);
-  at::Tensor frequency_SE =
-      at::zeros({num_runs, num_experts}, routing.scores_TE.options().requires_grad(false));
-  float* frequency = frequency_SE.mutable_data_ptr<float>();
-  const int32_t* ids = routing.expert_ids_TA.const_data_ptr<int32_t>();
-  const float unit = static_cast<float>(num_experts) / static_cast<float>(num_choices * run_length);
-  for (int64_t i = 0; i < num_tokens * num_choices; ++i)
-    frequency[i / num_choices / run_length * num_experts + ids[i]] += unit;
+  // Counts are small whole numbers: exact in fp32, in whatever order a device adds them.
+  const double unit = static_cast<double>(num_experts) / static_cast<double>(num_choices * run_length);
+  const at::Tensor ids_SC = routing.expert_ids_TA.view({num_runs, run_length * num_choices}).to(at::kLong);
+  const auto plain = routing.scores_TE.options().requires_grad(false);
+  const at::Tensor frequency_SE = at::zeros({num_runs, num_experts}, plain)
+                                      .scatter_add_(1, ids_SC, at::ones(ids_SC.sizes(), plain))
+                                      .mul_(unit);
   at::Tensor probability_TE = routing.scores_TE;
   if (normalise) probability_TE = probability_TE / probability_TE.sum(1, /*keepdim=*/true);
   const at::Tensor mean_SE = probability_TE.view({num_runs, run_length, num_experts}).mean(1);

@@ -7,10 +7,13 @@
 namespace athanor::parallel {
 
 c10::Device use_cuda_device(DevicePlacement placement) {
-  if (!c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA)) kernels::cuda_plugin();
+  const bool is_open = c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA);
+  if (!is_open) kernels::cuda_plugin();
   const c10::impl::VirtualGuardImpl cuda(c10::DeviceType::CUDA);
   placement.num_devices = cuda.deviceCount();
-  const c10::Device device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(device_index(placement)));
+  const int index = device_index(placement);
+  if (!is_open) return kernels::open_cuda_device(index);
+  const c10::Device device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index));
   cuda.setDevice(device);
   return device;
 }

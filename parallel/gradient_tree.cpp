@@ -15,7 +15,7 @@ at::Tensor FlatBufferPool::take(int64_t num_elements) {
   const auto found = std::find_if(free_.begin(), free_.end(), fits);
   if (found == free_.end()) {
     ++num_created_;
-    return at::empty({num_elements}, dtype_);
+    return at::empty({num_elements}, at::TensorOptions().dtype(dtype_).device(device_));
   }
   at::Tensor buffer = std::move(*found);
   free_.erase(found);

@@ -15,16 +15,18 @@
 
 namespace athanor::parallel {
 
-/// Flat buffers of one dtype that are used again; several trees may share one. Not thread-safe.
+/// Flat buffers of one dtype on one device that are used again; several trees may share one. Not thread-safe.
 class FlatBufferPool {
  public:
-  explicit FlatBufferPool(at::ScalarType dtype = at::kFloat) : dtype_(dtype) {}
+  explicit FlatBufferPool(at::ScalarType dtype = at::kFloat, at::Device device = at::kCPU)
+      : dtype_(dtype), device_(device) {}
   at::Tensor take(int64_t num_elements);  ///< contents undefined
   void give(at::Tensor buffer);
   int64_t num_created() const { return num_created_; }
 
  private:
   at::ScalarType dtype_;
+  at::Device device_;
   std::vector<at::Tensor> free_;
   int64_t num_created_ = 0;
 };

@@ -7,7 +7,8 @@
 
 namespace athanor::trainer {
 
-/// Copies the batch into tensors and computes its rotary tables.
-model::MicroBatch to_micro_batch(const data::Batch& batch, const model::ModelSpec& spec);
+/// Copies the batch into tensors on `device` and computes its rotary tables. DataError names a token id or
+/// label outside the model's vocabulary: kernels on a device do not look at them.
+model::MicroBatch to_micro_batch(const data::Batch& batch, const model::ModelSpec& spec, at::Device device);
 
 }  // namespace athanor::trainer

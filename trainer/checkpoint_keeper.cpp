@@ -103,8 +103,8 @@ bool CheckpointKeeper::report_failure() {
 double CheckpointKeeper::save(const RunCounters& counters) {
   const double start = seconds_now();
   const bool saves_buffers = world_.rank() == 0;
-  const auto snapshot = make_snapshot(state_, counters, parts_.identity, config_yaml_, saves_buffers);
-  writer_->save(snapshot, checkpoints::IfBusy::kWait);
+  const StateSnapshot state = make_snapshot(state_, counters, parts_.identity, config_yaml_, saves_buffers);
+  writer_->save(state.snapshot, checkpoints::IfBusy::kWait);
   last_saved_step_ = counters.step;
   last_save_time_ = seconds_now();
   return last_save_time_ - start;

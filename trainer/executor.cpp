@@ -13,8 +13,8 @@ using model::BlockOutput;
 using model::PassContext;
 
 // The embedding takes ids, not activations; this leaf lets the walk back reach its table.
-at::Tensor make_anchor() {
-  return model::as_leaf(at::zeros({1}, at::kFloat));
+at::Tensor make_anchor(at::Device device) {
+  return model::as_leaf(at::zeros({1}, at::TensorOptions().dtype(at::kFloat).device(device)));
 }
 
 // Restores a flag of the pass when a block's call is over.
@@ -48,7 +48,7 @@ void Executor::enter(size_t block_idx, bool forward) {
 
 at::Tensor Executor::forward(PassContext& pass, size_t num_blocks) {
   c10::AutoGradMode recording(false);
-  at::Tensor hidden = make_anchor();
+  at::Tensor hidden = make_anchor(pass.batch.ids_T.device());
   for (size_t i = 0; i < (num_blocks ? num_blocks : model_.blocks.size()); ++i) {
     enter(i, /*forward=*/true);
     hidden = model_.blocks[i]->forward(hidden, pass).hidden_tD;
@@ -59,7 +59,7 @@ at::Tensor Executor::forward(PassContext& pass, size_t num_blocks) {
 
 void Executor::forward_backward(PassContext& pass) {
   std::vector<Kept> kept(model_.blocks.size());
-  at::Tensor hidden = make_anchor();
+  at::Tensor hidden = make_anchor(pass.batch.ids_T.device());
   for (size_t i = 0; i < model_.blocks.size(); ++i) kept[i] = forward_block(i, hidden, pass, hidden);
   at::Tensor gradient;
   for (size_t i = model_.blocks.size(); i-- > 0;)

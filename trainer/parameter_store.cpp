@@ -68,7 +68,12 @@ at::Tensor part(const at::Tensor& flat, const ElementRange& range) {
 
 ParameterStore::ParameterStore(model::Model& model, const ReplicaAxes& axes,
                                const ParameterStoreOptions& options)
-    : model_(model), options_(options), gather_pool_(options.compute_dtype), code_pool_(at::kFloat8_e4m3fn) {
+    : model_(model),
+      options_(options),
+      shard_pool_(at::kFloat, options.device),
+      gradient_pool_(at::kFloat, options.device),
+      gather_pool_(options.compute_dtype, options.device),
+      code_pool_(at::kFloat8_e4m3fn, options.device) {
   ATHANOR_CHECK(!options.fp8 || options.compute_dtype == at::kBFloat16,
                 "FP8 training computes in BFloat16 between products, not in {}",
                 c10::toString(options.compute_dtype));
@@ -122,7 +127,9 @@ void ParameterStore::allocate(Group& group) {
   const bool shards_weights = options_.zero_stage == 3, shards_masters = options_.zero_stage >= 1;
   const bool is_fp32 = options_.compute_dtype == at::kFloat;
   const ElementRange all{0, group.padded_size()}, mine = group.shard();
-  group.weights = at::zeros({shards_weights ? mine.end - mine.begin : all.end}, options_.compute_dtype);
+  const auto f32 = at::TensorOptions().dtype(at::kFloat).device(options_.device);
+  group.weights =
+      at::zeros({shards_weights ? mine.end - mine.begin : all.end}, f32.dtype(options_.compute_dtype));
   group.comm.register_memory(group.weights);  // gathered, or reduced into, every step
   if (options_.fp8 && group.parameters.front()->takes_fp8())
     group.quantised = std::make_unique<QuantisedWeights>(
@@ -131,7 +138,7 @@ void ParameterStore::allocate(Group& group) {
   if (!shards_weights) bind_values(group, group.weights);
   OptimizerSlice slice{&group.parameters, &group.layout, shards_masters ? mine : all, mine, {}, {}};
   const at::Tensor computed = computed_slice(group);
-  slice.master = is_fp32 ? computed : at::zeros({slice.range.end - slice.range.begin}, at::kFloat);
+  slice.master = is_fp32 ? computed : at::zeros({slice.range.end - slice.range.begin}, f32);
   if (!is_fp32) slice.compute = computed;
   slices_.push_back(slice);
 }
@@ -264,12 +271,14 @@ void ParameterStore::clear_gradients() {
 
 void ParameterStore::load(const Reader& reader) {
   for (const OptimizerSlice& slice : slices_) {
-    float* master = slice.master.mutable_data_ptr<float>();
+    const at::Tensor on_host = slice.master.cpu();  // on the CPU, the master itself
+    float* master = on_host.mutable_data_ptr<float>();
     for (const auto& piece : slice.layout->pieces(slice.range)) {
       const auto count = static_cast<size_t>(piece.parameter_end - piece.parameter_begin);
       reader(*slice.parameters->at(piece.parameter_idx), piece.parameter_begin,
              {master + piece.slice_begin, count});
     }
+    if (!slice.master.is_cpu()) at::Tensor(slice.master).copy_(on_host);
   }
   share_masters();
 }

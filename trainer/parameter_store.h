@@ -38,6 +38,7 @@ namespace athanor::trainer {
 struct ParameterStoreOptions {
   int zero_stage = 1;
   at::ScalarType compute_dtype = at::kBFloat16;
+  at::Device device = at::kCPU;  ///< where weights, masters and gradients live
   /// FP8 training (with compute_dtype bf16): the scales of linear layers' weights.
   std::optional<kernels::Fp8Scale> fp8 = std::nullopt;
   bool gathers_fp8 = true;  ///< FP8 training: quantised weights travel as codes; if not, as exact bf16 values

@@ -135,6 +135,8 @@ void load_weights(const RunConfig& config, inference::WeightSource* source, RunP
   });
   if (source)
     for (model::Buffer* buffer : model::all_buffers(*parts.model)) source->read(*buffer);
+  for (model::Buffer* buffer : model::all_buffers(*parts.model))
+    buffer->value = buffer->value.to(parts.device);
 }
 
 // The tokenizer that goes with the run: it must be the one that made the shards; its end tokens become the
@@ -153,10 +155,11 @@ void adopt_tokenizer(const RunConfig& config, model::ModelSpec& spec) {
   if (const auto eos = tokenizer.eos_id()) spec.eos_token_ids = {static_cast<int64_t>(*eos)};
 }
 
-ParameterStoreOptions store_options(const RunConfig& config) {
+ParameterStoreOptions store_options(const RunConfig& config, const at::Device& device) {
   ParameterStoreOptions options{
       .zero_stage = static_cast<int>(config.parallel.zero),
       .compute_dtype = config.training.precision == "fp32" ? at::kFloat : at::kBFloat16,
+      .device = device,
       .gathers_fp8 = config.parallel.gather_precision != "bf16"};
   if (config.training.precision == "fp8")
     options.fp8 =
@@ -194,6 +197,7 @@ int64_t total_steps(const configs::TrainingConfig& training, int64_t sequence_le
 
 RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& session) {
   RunParts parts;
+  parts.device = session.device();
   parts.mesh = std::make_unique<parallel::Mesh>(mesh_degrees(config.parallel), session.size());
   parts.axes = std::make_unique<parallel::MeshCommunicators>(session, *parts.mesh);
 
@@ -216,7 +220,7 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
                                                              .dense_cut = parts.axis(Axis::kReplica),
                                                              .expert = parts.axis(Axis::kExpertToken),
                                                              .expert_cut = parts.axis(Axis::kExpertReplica)},
-                                                 store_options(config));
+                                                 store_options(config, parts.device));
   load_weights(config, from ? from->weights.get() : nullptr, parts);
   parts.optimizer = build_optimizer(config.optimizer, *parts.store);
 
@@ -239,7 +243,8 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
     parts.validator = std::make_unique<Validator>(
         *parts.model, *parts.executor, parts.data_axis(), parts.validation_data,
         ValidatorOptions{.micro_batch_size = static_cast<uint64_t>(config.training.micro_batch_size),
-                         .max_sequences = sequences});
+                         .max_sequences = sequences,
+                         .device = parts.device});
   }
   parts.identity = {.model_config = model::spec_to_hf_config(spec, "float32"),
                     .data_fingerprint = parts.train_data->fingerprint(),

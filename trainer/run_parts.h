@@ -22,6 +22,7 @@
 namespace athanor::trainer {
 
 struct RunParts {
+  at::Device device = at::kCPU;  ///< where this rank's tensors live
   std::unique_ptr<parallel::Mesh> mesh;
   std::unique_ptr<parallel::MeshCommunicators> axes;
   std::shared_ptr<const data::TokenDataset> train_data, validation_data;  ///< the second may be null

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include <ATen/ops/empty.h>
+
 #include "core/error.h"
 #include "trainer/step_totals.h"
 
@@ -68,11 +70,13 @@ void TrainStep::update_router_bias(const StepResult& result) {
     const std::vector<int64_t>& tokens = result.expert_tokens[layer];
     const auto num_experts = static_cast<int64_t>(tokens.size());
     const int64_t total = std::accumulate(tokens.begin(), tokens.end(), int64_t{0});
-    float* bias = buffers[layer]->value.mutable_data_ptr<float>();
+    const at::Tensor change = at::empty({num_experts}, at::kFloat);
+    float* changes = change.mutable_data_ptr<float>();
     for (int64_t e = 0; e < num_experts; ++e) {
       const int64_t excess = tokens[e] * num_experts - total;
-      bias[e] -= rate * static_cast<float>((excess > 0) - (excess < 0));
+      changes[e] = rate * static_cast<float>((excess > 0) - (excess < 0));
     }
+    buffers[layer]->value.sub_(change.to(buffers[layer]->value.device(), /*non_blocking=*/true));
   }
 }
 

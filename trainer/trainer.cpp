@@ -59,9 +59,9 @@ observe::ObserverList make_observers(const TrainerOptions& options, const RunPar
 }
 
 // FLOP/s of all ranks together, measured while all of them measure: they share the machine's cores.
-double measure_peak(const configs::RunConfig& config, parallel::Communicator& world) {
+double measure_peak(const configs::RunConfig& config, at::Device device, parallel::Communicator& world) {
   const auto dtype = config.training.precision == "fp32" ? at::kFloat : at::kBFloat16;
-  return sum_by_micro_batch({kernels::measure_peak_flops(dtype)}, world);
+  return sum_by_micro_batch({kernels::measure_peak_flops(dtype, device)}, world);
 }
 
 class Run {
@@ -75,7 +75,7 @@ class Run {
         observers_(make_observers(options, parts_, session.rank())) {
     counters_ = keeper_.resume(options.resume);
     observers_.on_resume(static_cast<uint64_t>(counters_.step));
-    peak_flops_ = measure_peak(config_, session.world());
+    peak_flops_ = measure_peak(config_, parts_.device, session.world());
     flops_per_token_ = model::training_flops_per_token(parts_.model->spec, config_.data.sequence_length);
     log_start();
   }
@@ -108,11 +108,12 @@ class Run {
 
   void log_start() {
     const auto counts = model::count_parameters(parts_.model->spec);
-    core::log::info(
-        "{}: {} parameters ({} active), {} ranks, ZeRO {}, {} kernel {}, {} steps", config_.run.name,
-        counts.total, counts.active, session_.size(), config_.parallel.zero, config_.training.precision,
-        kernels::product_kernel_name(config_.training.precision == "fp32" ? at::kFloat : at::kBFloat16),
-        parts_.total_steps);
+    core::log::info("{}: {} parameters ({} active), {} ranks on {}, ZeRO {}, {} kernel {}, {} steps",
+                    config_.run.name, counts.total, counts.active, session_.size(), config_.run.device,
+                    config_.parallel.zero, config_.training.precision,
+                    kernels::product_kernel_name(
+                        config_.training.precision == "fp32" ? at::kFloat : at::kBFloat16, parts_.device),
+                    parts_.total_steps);
     log_expert_reach();
   }
 
@@ -133,7 +134,7 @@ class Run {
     for (uint64_t i = 0; i < plan().micro_batches_per_step(); ++i) {
       const auto batch = stream.next();
       ATHANOR_CHECK(batch.has_value(), "the training data ended at step {}", counters_.step);
-      micro_batches.push_back(to_micro_batch(*batch, parts_.model->spec));
+      micro_batches.push_back(to_micro_batch(*batch, parts_.model->spec, parts_.device));
     }
     const StepResult result = parts_.step->run(counters_.step + 1, micro_batches);
     count(result);

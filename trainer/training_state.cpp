@@ -87,17 +87,21 @@ void check_identity(const json& saved, const RunIdentity& identity, const std::s
 
 }  // namespace
 
-checkpoints::Snapshot make_snapshot(const TrainingState& state, const RunCounters& counters,
-                                    const RunIdentity& identity, const std::string& config_yaml,
-                                    bool saves_buffers) {
-  checkpoints::Snapshot snapshot;
+StateSnapshot make_snapshot(const TrainingState& state, const RunCounters& counters,
+                            const RunIdentity& identity, const std::string& config_yaml, bool saves_buffers) {
+  StateSnapshot result;
+  checkpoints::Snapshot& snapshot = result.snapshot;
+  const auto on_host = [&](const at::Tensor& values) {
+    if (values.is_cpu()) return values;
+    return result.host_copies.emplace_back(values.cpu());
+  };
   snapshot.progress = {static_cast<uint64_t>(counters.step), static_cast<uint64_t>(counters.consumed_samples),
                        static_cast<uint64_t>(counters.consumed_tokens)};
   snapshot.training_state = to_json(counters, identity).dump();
   snapshot.config = config_yaml;
   for_each_state(state, [&](const OptimizerSlice& slice, const std::string& kind, const at::Tensor& values) {
     for_each_piece(
-        slice, slice.shard, values,
+        slice, slice.shard, on_host(values),
         [&](const model::HfPart& part, const checkpoints::Piece& piece, const at::Tensor& elements) {
           snapshot.slices.push_back(SliceToSave{.name = part.name,
                                                 .kind = kind,
@@ -118,8 +122,8 @@ checkpoints::Snapshot make_snapshot(const TrainingState& state, const RunCounter
                                             .box = {},
                                             .begin = 0,
                                             .end = static_cast<uint64_t>(buffer->value.numel()),
-                                            .bytes = bytes_of(buffer->value)});
-  return snapshot;
+                                            .bytes = bytes_of(on_host(buffer->value))});
+  return result;
 }
 
 RunCounters restore(const checkpoints::CheckpointReader& reader, TrainingState& state,
@@ -128,16 +132,21 @@ RunCounters restore(const checkpoints::CheckpointReader& reader, TrainingState& 
   const json saved = json::parse(manifest.training_state);
   check_identity(saved, identity, reader.path());
   for_each_state(state, [&](const OptimizerSlice& slice, const std::string& kind, const at::Tensor& values) {
+    const at::Tensor on_host = values.cpu();  // in host memory, the state itself
     for_each_piece(
-        slice, slice.range, values,
+        slice, slice.range, on_host,
         [&](const model::HfPart& part, const checkpoints::Piece& piece, const at::Tensor& elements) {
           reader.read_piece(reader.at(part.name, kind), piece, dtype_of(elements), bytes_of(elements));
         });
+    if (!values.is_cpu()) at::Tensor(values).copy_(on_host);
   });
   state.store.share_masters();
-  for (model::Buffer* buffer : model::all_buffers(state.model))
-    reader.read_range(reader.at(buffer->name, kBuffer), 0, static_cast<uint64_t>(buffer->value.numel()),
-                      Dtype::kF32, bytes_of(buffer->value));
+  for (model::Buffer* buffer : model::all_buffers(state.model)) {
+    const at::Tensor on_host = buffer->value.cpu();
+    reader.read_range(reader.at(buffer->name, kBuffer), 0, static_cast<uint64_t>(on_host.numel()),
+                      Dtype::kF32, bytes_of(on_host));
+    if (!buffer->value.is_cpu()) buffer->value.copy_(on_host);
+  }
 
   RunCounters counters{.step = static_cast<int64_t>(manifest.progress.step),
                        .consumed_samples = static_cast<int64_t>(manifest.progress.consumed_samples),

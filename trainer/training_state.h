@@ -40,11 +40,15 @@ struct TrainingState {
   optim::AdamWOptimizer& optimizer;
 };
 
-/// This rank's part of a checkpoint. The slices point into living tensors: take the snapshot before the next
-/// step.
-checkpoints::Snapshot make_snapshot(const TrainingState& state, const RunCounters& counters,
-                                    const RunIdentity& identity, const std::string& config_yaml,
-                                    bool saves_buffers);
+struct StateSnapshot {
+  checkpoints::Snapshot snapshot;
+  std::vector<at::Tensor> host_copies;  ///< what the slices of tensors on a device point into
+};
+
+/// This rank's part of a checkpoint. The slices point into living tensors, where those are in host memory:
+/// take the snapshot before the next step.
+StateSnapshot make_snapshot(const TrainingState& state, const RunCounters& counters,
+                            const RunIdentity& identity, const std::string& config_yaml, bool saves_buffers);
 
 /// Fills masters, moments, buffers and counters from a checkpoint of any layout. ConfigError when the
 /// checkpoint belongs to another model, data or seed, naming what differs and what to do.

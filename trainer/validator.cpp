@@ -18,7 +18,7 @@ double Validator::loss() {
                                                             static_cast<uint64_t>(data_.size())));
   std::vector<double> loss_sums, label_counts;
   while (auto read = stream.next()) {
-    const model::MicroBatch batch = to_micro_batch(*read, model_.spec);
+    const model::MicroBatch batch = to_micro_batch(*read, model_.spec, options_.device);
     model::PassContext pass = model::make_pass(model_, batch);
     executor_.forward(pass, model_.num_decoding_blocks);
     loss_sums.push_back(pass.loss_sum.front());

@@ -14,6 +14,7 @@ namespace athanor::trainer {
 struct ValidatorOptions {
   uint64_t micro_batch_size = 1;
   uint64_t max_sequences = 0;  ///< 0: the whole set
+  at::Device device = at::kCPU;
 };
 
 class Validator {

@@ -3,7 +3,8 @@
 
    Pointers are device pointers, matrices are row-major and contiguous unless a stride (in elements) is
    passed. Every function launches on `stream` (a cudaStream_t) and returns the cudaError_t of the launch (0:
-   fine). `is_bf16` picks bfloat16 or float32 for the arguments typed void*. */
+   fine). `is_bf16` picks bfloat16 or float32 for the arguments typed void*. Meanings and letters as in
+   kernels/ops.h. */
 #ifndef ATHANOR_KERNELS_CUDA_TABLE_H
 #define ATHANOR_KERNELS_CUDA_TABLE_H
 
@@ -13,9 +14,17 @@
 extern "C" {
 #endif
 
-#define ATHANOR_CUDA_TABLE_VERSION 1
+#define ATHANOR_CUDA_TABLE_VERSION 2
 #define ATHANOR_CUDA_TABLE_SYMBOL "athanor_cuda_table"
 #define ATHANOR_CUDA_MAX_PARTS 256
+/* Sums over tokens are made of partial sums of so many tokens, which are then added in ascending order.
+   `partial` is fp32 scratch of [ceil(num_rows / this), num_columns]. */
+#define ATHANOR_CUDA_ROWS_PER_PARTIAL 64
+/* permutation_by_expert sorts stretches of so many slots. */
+#define ATHANOR_CUDA_SLOTS_PER_PIECE 512
+#define ATHANOR_CUDA_MAX_EXPERTS 1024
+
+/* ---- normalisation, activation, rotary ---- */
 
 struct AthanorCudaRmsNorm {
   void* y;
@@ -28,7 +37,8 @@ struct AthanorCudaRmsNorm {
 
 struct AthanorCudaRmsNormBackward {
   void* dx;
-  float* dw; /* may be null */
+  float* dw;      /* may be null */
+  float* partial; /* null when dw is */
   const void *dy, *x, *w;
   const float* rstd;
   int64_t num_rows, num_columns, x_stride;
@@ -41,6 +51,121 @@ struct AthanorCudaSwiglu {
   int64_t num_rows, num_columns;
   int is_bf16;
 };
+
+struct AthanorCudaRotary {
+  void* x; /* at the first rotated column */
+  const float *cos, *sin;
+  int64_t num_tokens, num_heads, token_stride, head_stride, num_pairs; /* num_pairs <= 512 */
+  int interleaved, inverse, is_bf16;
+};
+
+struct AthanorCudaSumRows {
+  float *out, *partial;
+  const void* a;
+  int64_t num_rows, num_columns, a_stride;
+  int accumulate, is_bf16;
+};
+
+/* ---- mixture of experts ---- */
+
+struct AthanorCudaRoute {
+  int32_t* expert_ids;
+  float *weights, *scores;
+  const float *logits, *bias; /* bias may be null */
+  int64_t num_tokens, num_experts, num_chosen, n_group, topk_group;
+  float routed_scaling_factor;
+  int is_sigmoid, norm_topk_prob;
+};
+
+struct AthanorCudaRouteBackward {
+  float* dlogits;
+  const float *dweights, *dscores; /* dscores may be null */
+  const int32_t* expert_ids;
+  const float* scores;
+  int64_t num_tokens, num_experts, num_chosen;
+  double routed_scaling_factor;
+  int is_sigmoid, norm_topk_prob;
+};
+
+struct AthanorCudaSortSlots {
+  int32_t *row_of_slot, *token_of_row; /* both [num_slots] */
+  int32_t* first_rows;                 /* scratch [ceil(num_slots / SLOTS_PER_PIECE), num_experts] */
+  int64_t* offsets;                    /* [num_experts + 2]; the last one: the first bad slot, or -1 */
+  const int32_t* expert_ids;
+  int64_t num_slots, num_experts, num_chosen;
+};
+
+/* Copies rows: out[r] = in[row_of[r]]. */
+struct AthanorCudaGatherRows {
+  void* out;
+  const void* in;
+  const int32_t* row_of;
+  int64_t num_rows, row_bytes;
+};
+
+struct AthanorCudaCombine {
+  void* y;
+  const void* rows;
+  const float* weights; /* null: all one */
+  const int32_t* row_of_slot;
+  int64_t num_tokens, num_columns, num_chosen;
+  int is_bf16;
+};
+
+struct AthanorCudaCombineBackward {
+  void* drows;
+  float* dweights;
+  const void *dy, *rows;
+  const float* weights;
+  const int32_t* row_of_slot;
+  int64_t num_tokens, num_columns, num_chosen;
+  int is_bf16;
+};
+
+/* ---- embedding and loss ---- */
+
+/* w holds num_rows rows of the vocabulary, from first_id on. A token whose id is outside the vocabulary gets
+   NaN, one whose row is not there zeros. */
+struct AthanorCudaEmbedding {
+  void* y;
+  const int64_t* ids;
+  const void* w;
+  int64_t num_tokens, num_columns, num_rows, first_id, vocabulary;
+  int is_bf16;
+};
+
+/* ids in ascending order and the tokens they belong to, equal ids by ascending token. dw as w above. */
+struct AthanorCudaEmbeddingBackward {
+  float* dw;
+  const void* dy;
+  const int64_t *sorted_ids, *sorted_tokens;
+  int64_t num_tokens, num_columns, num_rows, first_id;
+  int is_bf16;
+};
+
+/* What a row of logits says of its softmax: states [num_rows, 3] = the largest logit, the sum of
+   exp(logit - largest), the logit of the label (minus infinity where its column is not there). The columns
+   are those of the vocabulary from first_label on. */
+struct AthanorCudaLossStates {
+  float* states;
+  const float* logits;
+  const int64_t* labels;
+  int64_t num_rows, num_columns, first_label;
+};
+
+/* Losses from states, and gradients by the logits. dlogits may be the logits when it is fp32; null: no
+   gradient wanted. A label outside the vocabulary that is not `ignored` makes its loss NaN. */
+struct AthanorCudaLossRows {
+  float *loss, *lse; /* lse may be null */
+  void* dlogits;
+  const float *logits, *states;
+  const int64_t* labels;
+  const float* token_weight; /* null when dlogits is */
+  int64_t num_rows, num_columns, first_label, vocabulary, ignored_label;
+  int dlogits_are_bf16;
+};
+
+/* ---- flat buffers ---- */
 
 struct AthanorCudaAdamW {
   float* master;
@@ -59,14 +184,35 @@ struct AthanorCudaOrderedSum {
   int out_is_bf16, parts_are_bf16;
 };
 
+struct AthanorCudaChunkSquareSums {
+  double* out;
+  const float* flat;
+  int64_t num_elements, chunk_size;
+};
+
 struct AthanorCudaTable {
   int version; /* ATHANOR_CUDA_TABLE_VERSION */
   int (*rms_norm)(const struct AthanorCudaRmsNorm*, void* stream);
   int (*rms_norm_backward)(const struct AthanorCudaRmsNormBackward*, void* stream);
   int (*swiglu)(const struct AthanorCudaSwiglu*, void* stream);
   int (*swiglu_backward)(const struct AthanorCudaSwiglu*, void* stream);
+  int (*rotary)(const struct AthanorCudaRotary*, void* stream);
+  int (*sum_rows)(const struct AthanorCudaSumRows*, void* stream);
+  int (*route)(const struct AthanorCudaRoute*, void* stream);
+  int (*route_backward)(const struct AthanorCudaRouteBackward*, void* stream);
+  int (*sort_slots)(const struct AthanorCudaSortSlots*, void* stream);
+  int (*gather_rows)(const struct AthanorCudaGatherRows*, void* stream);
+  int (*combine)(const struct AthanorCudaCombine*, void* stream);
+  int (*combine_backward)(const struct AthanorCudaCombineBackward*, void* stream);
+  int (*embedding)(const struct AthanorCudaEmbedding*, void* stream);
+  int (*embedding_backward)(const struct AthanorCudaEmbeddingBackward*, void* stream);
+  int (*loss_states)(const struct AthanorCudaLossStates*, void* stream);
+  int (*loss_rows)(const struct AthanorCudaLossRows*, void* stream);
   int (*adamw)(const struct AthanorCudaAdamW*, void* stream);
   int (*ordered_sum)(const struct AthanorCudaOrderedSum*, void* stream);
+  int (*chunk_square_sums)(const struct AthanorCudaChunkSquareSums*, void* stream);
+  /* 10 * major + minor compute capability of a device. */
+  int (*compute_capability)(int device, int* capability);
   const char* (*error_text)(int error);
 };
 

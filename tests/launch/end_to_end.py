@@ -219,7 +219,9 @@ def bad_input():
     expect("a model smaller than the vocabulary", run("train", good, "model.vocab_size=100"), 78, "100")
     run("tokenizer", "train", "--input", HERE / "clean.jsonl", "--vocab-size", 500, "--output", HERE / "other.json")
     expect("another tokenizer than the shards'", run("train", good, f"data.tokenizer={HERE}/other.json"), 78, "other.json", "digest")
-    expect("a device that this version does not train on", run("train", good, "run.device=cuda"), 78, "cuda is not available")
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    expect("a device that is not there", run("train", good, "run.device=cuda"), 78, "device cuda", "set run.device to cpu")
+    del os.environ["CUDA_VISIBLE_DEVICES"]
     expect("a batch that does not divide", run("train", good, "training.global_batch_size=6", ranks=4), 78, "6")
     expect("another model than the checkpoint's", run("train", config("straight-fp32"), "model.hidden_size=64",
                                                       "training.max_steps=20"), 78, "hidden_size")

@@ -1,5 +1,6 @@
 // Every reference model (ATHANOR_REFERENCE_DIR, else tests/reference) against transformers: logits, loss,
-// gradients, greedy continuation and a training curve.
+// gradients, greedy continuation and a training curve. ATHANOR_TEST_DEVICE=cuda runs all of it on the first
+// GPU.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -15,6 +16,7 @@
 #include "inference/generate.h"
 #include "inference/loaded_model.h"
 #include "inference/weight_source.h"
+#include "kernels/cuda_plugin.h"
 #include "kernels/ops.h"
 #include "parallel/self_communicator.h"
 #include "tests/trainer/training_harness.h"
@@ -24,6 +26,19 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+
+at::Device device() {
+  static const at::Device chosen = [] {
+    const char* name = std::getenv("ATHANOR_TEST_DEVICE");
+    return name && std::string(name) == "cuda" ? kernels::open_cuda_device(0) : at::Device(at::kCPU);
+  }();
+  return chosen;
+}
+
+// Another order of sums than the reference's, and exponentials that are not correctly rounded.
+double logits_tolerance() {
+  return device().is_cuda() ? 1e-4 : 2e-5;
+}
 
 fs::path reference_directory() {
   const char* given = std::getenv("ATHANOR_REFERENCE_DIR");
@@ -77,7 +92,7 @@ class Fixture {
     std::vector<int64_t> next(labels.size(), kernels::kIgnoredLabel);
     for (size_t t = 0; t + 1 < labels.size(); ++t)
       if ((static_cast<int64_t>(t) + 1) % length) next[t] = labels[t + 1];
-    return micro_batch(model_spec, ids, next, length);
+    return micro_batch(model_spec, ids, next, length).on(device());
   }
 
   const fs::path directory;
@@ -89,7 +104,8 @@ class Fixture {
 
 double largest_difference(const at::Tensor& a, const std::vector<float>& b) {
   EXPECT_EQ(a.numel(), static_cast<int64_t>(b.size()));
-  const float* values = a.const_data_ptr<float>();
+  const at::Tensor on_host = a.cpu();
+  const float* values = on_host.const_data_ptr<float>();
   double largest = 0;
   for (size_t i = 0; i < b.size(); ++i)
     largest = std::max(largest, std::abs(static_cast<double>(values[i]) - b[i]));
@@ -99,10 +115,15 @@ double largest_difference(const at::Tensor& a, const std::vector<float>& b) {
 std::unique_ptr<Harness> harness(const Fixture& fixture, parallel::Communicator& data,
                                  HarnessOptions options = {}) {
   const auto weights = fixture.weights();
+  options.device = device();
   auto made = std::make_unique<Harness>(fixture.spec(), options, data,
                                         [&](const model::Parameter& parameter, int64_t begin,
                                             std::span<float> out) { weights->read(parameter, begin, out); });
-  for (model::Buffer* buffer : model::all_buffers(made->model)) weights->read(*buffer);
+  for (model::Buffer* buffer : model::all_buffers(made->model)) {
+    buffer->value = buffer->value.cpu();
+    weights->read(*buffer);
+  }
+  made->place_buffers();
   return made;
 }
 
@@ -127,7 +148,8 @@ std::map<std::string, at::Tensor> gradients_by_name(Harness& made) {
 
 double norm(const at::Tensor& values) {
   double sum = 0;
-  const float* v = values.const_data_ptr<float>();
+  const at::Tensor on_host = values.cpu();
+  const float* v = on_host.const_data_ptr<float>();
   for (int64_t i = 0; i < values.numel(); ++i) sum += static_cast<double>(v[i]) * v[i];
   return std::sqrt(sum);
 }
@@ -140,11 +162,11 @@ TEST_P(GoldenModel, LogitsEqualInBothDialectsOfTheConfig) {
     if (!fs::exists(fixture.directory / config)) continue;
     const model::ModelSpec spec = fixture.spec(config);
     const auto weights = fixture.weights();
-    inference::LoadedModel loaded(spec, *weights, at::kFloat);
+    inference::LoadedModel loaded(spec, *weights, at::kFloat, device());
     const at::Tensor logits = loaded.logits(loaded.hidden_states(fixture.batch(spec)));
     const double difference = largest_difference(logits, fixture.values<float>("logits"));
     std::printf("%s %s: logits differ by at most %.2e\n", GetParam().c_str(), config, difference);
-    EXPECT_LT(difference, 2e-5) << config;
+    EXPECT_LT(difference, logits_tolerance()) << config;
   }
 }
 
@@ -214,7 +236,7 @@ TEST_P(GoldenModel, GreedyContinuationIsEqual) {
   const auto prompt = fixture.values<int64_t>("generate.prompt"),
              output = fixture.values<int64_t>("generate.output");
   const auto weights = fixture.weights();
-  inference::LoadedModel loaded(fixture.spec(), *weights, at::kFloat);
+  inference::LoadedModel loaded(fixture.spec(), *weights, at::kFloat, device());
   const auto count = static_cast<int64_t>(output.size() - prompt.size());
   const auto generated = inference::generate(loaded, {prompt}, {.max_new_tokens = count});
   std::vector<int64_t> whole = prompt;
@@ -253,6 +275,13 @@ TEST_P(GoldenModel, TrainingCurveAgrees) {
 
 INSTANTIATE_TEST_SUITE_P(Reference, GoldenModel, testing::ValuesIn(model_names()),
                          [](const auto& test) { return test.param; });
+
+// Opens the device before any tensor is made: LibTorch looks for CUDA once.
+class DeviceFirst : public testing::Environment {
+ public:
+  void SetUp() override { device(); }
+};
+const testing::Environment* const g_device_first = testing::AddGlobalTestEnvironment(new DeviceFirst);
 
 TEST(GoldenModels, ThereAreSome) {
   EXPECT_FALSE(model_names().empty()) << reference_directory();

@@ -25,15 +25,18 @@ HarnessAxes HarnessAxes::of(parallel::MeshCommunicators& axes) {
 
 Harness::Harness(const model::ModelSpec& spec, const HarnessOptions& options, const HarnessAxes& axes,
                  const trainer::ParameterStore::Reader& reader)
-    : model(model::build_model(
-          spec, {.balance = options.balance, .experts = options.experts, .axes = axes.model})) {
+    : model(model::build_model(spec,
+                               {.balance = options.balance, .experts = options.experts, .axes = axes.model})),
+      device_(options.device) {
   store = std::make_unique<trainer::ParameterStore>(
       model, axes.replicas,
       trainer::ParameterStoreOptions{.zero_stage = options.zero_stage,
                                      .compute_dtype = options.compute_dtype,
+                                     .device = options.device,
                                      .fp8 = options.fp8,
                                      .gathers_fp8 = options.gathers_fp8});
   store->load(reader);
+  place_buffers();
   std::vector<optim::OptimizerSlice> slices;
   for (const auto& slice : store->slices()) {
     const auto decays = [&](const parallel::FlatParameter& p) {
@@ -50,11 +53,17 @@ Harness::Harness(const model::ModelSpec& spec, const HarnessOptions& options, co
                                               trainer::TrainStepOptions{.grad_clip = options.grad_clip});
 }
 
+void Harness::place_buffers() {
+  for (model::Buffer* buffer : model::all_buffers(model)) buffer->value = buffer->value.to(device_);
+}
+
 std::string Harness::state_digest() const {
   core::Digest digest;
-  for (const auto& state : optimizer->state())
-    digest.update({static_cast<const std::byte*>(state.values.const_data_ptr()),
-                   static_cast<size_t>(state.values.nbytes())});
+  for (const auto& state : optimizer->state()) {
+    const at::Tensor values = state.values.cpu();
+    digest.update(
+        {static_cast<const std::byte*>(values.const_data_ptr()), static_cast<size_t>(values.nbytes())});
+  }
   return digest.hex();
 }
 

@@ -32,6 +32,7 @@ struct HarnessOptions {
   double grad_clip = 1.0;
   model::BalanceOptions balance = {};
   model::ExpertOptions experts = {};
+  at::Device device = at::kCPU;
 };
 
 /// Who shares what with this rank.
@@ -62,8 +63,13 @@ class Harness {
   std::unique_ptr<optim::Schedule> schedule;
   std::unique_ptr<trainer::TrainStep> step;
 
+  /// Moves the buffers to the harness's device: call it after filling them.
+  void place_buffers();
   /// Digest of this rank's masters and moments, in order.
   std::string state_digest() const;
+
+ private:
+  at::Device device_ = at::kCPU;
 };
 
 /// Whole sequences of equal length, one document each. labels[t] is what position t predicts.
