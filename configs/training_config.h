@@ -230,9 +230,9 @@ struct ParallelConfig {
         {.meaning = "tensor parallelism cuts the width of every expert too; false: a tensor rank holds whole "
                     "experts for its own tokens"});
     visit("expert_payload", section.expert_payload,
-          {.meaning =
-               "what rows are rounded to on their way to the experts and back (auto: what the blocks compute "
-               "in, so nothing is rounded)",
+          {.meaning = "what rows are rounded to on their way to the experts and back (auto: fp8 under "
+                      "precision fp8 with "
+                      "power_of_two scales, else what the blocks compute in, so nothing is rounded)",
            .choices = {"auto", "fp32", "bf16", "fp8"}});
     visit("gather_precision", section.gather_precision,
           {.meaning =

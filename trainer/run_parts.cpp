@@ -71,7 +71,9 @@ model::BalanceOptions balance_options(const configs::ModelConfig& config, const 
 
 model::ExpertOptions expert_options(const RunConfig& config) {
   std::string payload = config.parallel.expert_payload;
-  if (payload == "auto" && config.training.precision == "fp8") payload = "fp8";
+  // Rows with power-of-two scales are what the experts' products would quantise anyway.
+  if (payload == "auto" && config.training.precision == "fp8" && config.training.fp8_scale == "power_of_two")
+    payload = "fp8";
   return {.capacity = {.factor = config.model.expert_capacity_factor,
                        .policy = config.model.expert_capacity_policy == "score"
                                      ? model::CapacityPolicy::kScore
