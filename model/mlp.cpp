@@ -12,11 +12,11 @@
 namespace athanor::model {
 namespace {
 
-// Tensor parallelism cuts the width: a rank holds the same rows of gate and up, and those columns of down.
 at::Tensor activated(const at::Tensor& gate_up, const PassContext& pass) {
   return remade(pass.remake, swiglu(gate_up), [gate_up = gate_up.detach()] { return swiglu(gate_up); });
 }
 
+// Tensor parallelism cuts the width: a rank holds the same rows of gate and up, and those columns of down.
 class DenseMlp : public Mlp {
  public:
   DenseMlp(const Axes& axes, const std::string& base, int64_t width, int64_t hidden) : tensor_(*axes.tensor) {
