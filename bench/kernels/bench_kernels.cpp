@@ -176,7 +176,7 @@ int main(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   std::vector<std::string> tables;
   std::vector<int> thread_counts;
-  for (const std::string argument : std::vector<std::string>(argv + 1, argv + argc)) {
+  for (const std::string& argument : std::vector<std::string>(argv + 1, argv + argc)) {
     if (kTables.count(argument))
       tables.push_back(argument);
     else if (const int num_threads = std::atoi(argument.c_str()); num_threads > 0)

@@ -2,6 +2,7 @@
 // takes beyond the sum is not in the kernels: memory, autograd, reading data.
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
