@@ -269,6 +269,12 @@ void ParameterStore::clear_gradients() {
   }
 }
 
+int64_t ParameterStore::weight_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& group : groups_) bytes += static_cast<int64_t>(group->weights.nbytes());
+  return bytes;
+}
+
 void ParameterStore::load(const Reader& reader) {
   for (const OptimizerSlice& slice : slices_) {
     const at::Tensor on_host = slice.master.cpu();  // on the CPU, the master itself

@@ -89,6 +89,9 @@ class ParameterStore : public BlockParameters {
   std::vector<at::Tensor> slice_gradients();
   void clear_gradients();
 
+  /// Bytes of the weights in compute precision that this rank keeps between steps.
+  int64_t weight_bytes() const;
+
   /// One per group, in block order.
   const std::vector<OptimizerSlice>& slices() const { return slices_; }
   /// Gives elements [begin, begin + out.size()) of a parameter.
