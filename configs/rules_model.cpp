@@ -174,7 +174,9 @@ void check_capacity(const ModelConfig& m, ModelRules& rules) {
                 {"expert_capacity_policy", "expert_capacity_factor"},
                 "{} has no effect without a limit; set expert_capacity_factor or remove it",
                 m.expert_capacity_policy);
-  rules.require(m.is_moe() || m.expert_capacity_factor == 0, {"expert_capacity_factor", "n_routed_experts"},
+  const bool is_used = options_unused_by(m.architecture).count("expert_capacity_factor") == 0;
+  rules.require(!is_used || m.is_moe() || m.expert_capacity_factor == 0,
+                {"expert_capacity_factor", "n_routed_experts"},
                 "{} has no effect on a network without routed experts; remove it", m.expert_capacity_factor);
 }
 

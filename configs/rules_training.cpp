@@ -117,6 +117,18 @@ void check_schedule(const RunConfig& config, Rules& rules) {
       schedule.decay_ratio, warmup);
 }
 
+void check_fp8(const RunConfig& config, Rules& rules) {
+  const TrainingConfig& training = config.training;
+  const std::string& gather = config.parallel.gather_precision;
+  const bool is_fp8 = training.precision == "fp8";
+  rules.require(is_fp8 || training.fp8_scale == "power_of_two", {"training.fp8_scale", "training.precision"},
+                "{} scales, but training.precision is {}; set it to fp8 or leave this out",
+                training.fp8_scale, training.precision);
+  rules.require(is_fp8 || gather == "auto", {"parallel.gather_precision", "training.precision"},
+                "{}, but training.precision is {}: weights travel as they are; leave this at auto", gather,
+                training.precision);
+}
+
 void check_degrees(const ParallelConfig& parallel, std::optional<int64_t> world_size, Rules& rules) {
   const int64_t others = ranks_per_replica(parallel);
   if (world_size && parallel.data != 0)
@@ -205,6 +217,12 @@ void check_tensor(const RunConfig& config, Rules& rules) {
                         model.n_shared_experts));
 }
 
+void check_device(const RunConfig& config, Rules& rules) {
+  rules.require(config.run.device != "cuda" || config.training.precision != "fp8",
+                {"training.precision", "run.device"},
+                "fp8 is not available on run.device cuda in this version; choose bf16, or run.device cpu");
+}
+
 void check_parallel(const ParallelConfig& parallel, Rules& rules) {
   const std::pair<const char*, int64_t> degrees[] = {{"parallel.pipeline", parallel.pipeline},
                                                      {"parallel.context", parallel.context}};
@@ -236,6 +254,8 @@ void check_training_rules(const RunConfig& config, std::optional<int64_t> world_
   check_optimizer(config.optimizer, rules);
   check_schedule(config, rules);
   check_parallel(config.parallel, rules);
+  check_device(config, rules);
+  check_fp8(config, rules);
   check_degrees(config.parallel, world_size, rules);
   check_expert(config, rules);
   check_tensor(config, rules);

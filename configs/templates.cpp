@@ -211,6 +211,84 @@ metrics:
   every: 10
 )";
 
+constexpr std::string_view kMoe16b = R"(run:
+  name: pretrain-moe-16b
+  seed: 1234
+  device: cuda
+
+task: pretrain
+
+model:
+  architecture: deepseek_v3
+  vocab_size: 102400
+  hidden_size: 2048
+  intermediate_size: 10944
+  num_hidden_layers: 27
+  num_attention_heads: 16
+  n_routed_experts: 64
+  num_experts_per_tok: 6
+  n_shared_experts: 2
+  moe_intermediate_size: 1408
+  n_group: 8
+  topk_group: 4
+  first_k_dense_replace: 1
+  norm_topk_prob: true
+  routed_scaling_factor: 2.5
+  q_lora_rank: null
+  kv_lora_rank: 512
+  qk_nope_head_dim: 128
+  qk_rope_head_dim: 64
+  v_head_dim: 128
+  max_position_embeddings: 4096
+  tie_word_embeddings: false
+  router_bias_update_rate: 1.0e-3
+  sequence_aux_loss_weight: 1.0e-4
+
+data:
+  sequence_length: 4096
+  train:
+    - path: shards/train-*.h5
+      weight: 1.0
+  validation:
+    - path: shards/validation-*.h5
+
+training:
+  global_batch_size: 1024
+  micro_batch_size: 2
+  max_tokens: 500000000000
+  precision: bf16
+  recompute: selective
+  validate_every: 1000
+  validation_batches: 4
+
+optimizer:
+  name: adamw
+  learning_rate: 4.2e-4
+  betas: [0.9, 0.95]
+  weight_decay: 0.1
+  grad_clip: 1.0
+  moments: bf16
+
+schedule:
+  warmup_steps: 2000
+  decay: wsd
+  min_ratio: 0.1
+  decay_ratio: 0.2
+
+parallel:
+  zero: 3
+  data: auto
+  expert: 8
+
+checkpoint:
+  every: 5m
+  keep: 3
+
+metrics:
+  every: 1
+  tensorboard: true
+)";
+
 constexpr std::string_view kTinyText = R"(run:
   name: tiny-text
   seed: 1
@@ -322,6 +400,8 @@ const std::vector<ConfigTemplate>& config_templates() {
       {"quickstart", "a small DeepSeek-V3-style MoE on the sample text, minutes on two cores", kQuickstart},
       {"pretrain-moe-w1", "the MoE workload of the benchmarks: 64M parameters, 31M active", kMoeW1},
       {"pretrain-dense-w2", "the dense workload of the benchmarks: a Llama of 34M parameters", kDenseW2},
+      {"pretrain-moe-16b",
+       "a 16B MoE (2.7B active) for 8 to 64 GPUs of 80 GB, every node of 8 with all experts", kMoe16b},
       {"tiny-text", "a Llama of under 2M parameters for a book-sized text such as tinyshakespeare",
        kTinyText},
   };

@@ -16,6 +16,7 @@ struct TrainingConfig {
   int64_t max_tokens = 0;
   double max_epochs = 0.0;
   std::string precision = "bf16";
+  std::string fp8_scale = "power_of_two";
   std::string recompute = "none";
   std::string reproducible = "fast";
   int64_t stop_after_steps = 0;
@@ -38,14 +39,18 @@ struct TrainingConfig {
     describe_end(section, visit);
     visit("precision", section.precision,
           {.meaning =
-               "number format of weights and activations in the forward and backward pass; masters are fp32",
-           .choices = {"fp32", "bf16"},
-           .unavailable = {"fp8"}});
-    visit(
-        "recompute", section.recompute,
-        {.meaning = "what is computed again in the backward pass instead of being kept from the forward pass",
-         .choices = {"none", "full"},
-         .unavailable = {"selective"}});
+               "number format of weights and activations in the forward and backward pass; masters are fp32; "
+               "fp8: the products of linear layers run on E4M3 tiles, everything else is bf16",
+           .choices = {"fp32", "bf16", "fp8"}});
+    visit("fp8_scale", section.fp8_scale,
+          {.meaning =
+               "precision fp8: scales of the tiles; power_of_two keeps values exact when tiles are cut anew",
+           .choices = {"power_of_two", "fp32"}});
+    visit("recompute", section.recompute,
+          {.meaning = "what is computed again in the backward pass instead of being kept from the forward "
+                      "pass; selective: "
+                      "norms, latent up-projections and activations (attention is kept)",
+           .choices = {"none", "selective", "full"}});
     visit(
         "reproducible", section.reproducible,
         {.meaning =
@@ -189,6 +194,7 @@ struct ParallelConfig {
   bool expert_tensor = false;
   std::string expert_payload = "auto";
   double timeout = 600;
+  std::string gather_precision = "auto";
 
   static void describe(auto& section, auto& visit) {
     visit(
@@ -224,10 +230,15 @@ struct ParallelConfig {
         {.meaning = "tensor parallelism cuts the width of every expert too; false: a tensor rank holds whole "
                     "experts for its own tokens"});
     visit("expert_payload", section.expert_payload,
-          {.meaning =
-               "what rows are rounded to on their way to the experts and back (auto: what the blocks compute "
-               "in, so nothing is rounded)",
+          {.meaning = "what rows are rounded to on their way to the experts and back (auto: fp8 under "
+                      "precision fp8 with "
+                      "power_of_two scales, else what the blocks compute in, so nothing is rounded)",
            .choices = {"auto", "fp32", "bf16", "fp8"}});
+    visit("gather_precision", section.gather_precision,
+          {.meaning =
+               "number format in which the weights of linear layers travel between data-parallel ranks under "
+               "training.precision fp8; the same numbers arrive either way (auto: fp8, half the bytes)",
+           .choices = {"auto", "bf16", "fp8"}});
   }
 
   bool operator==(const ParallelConfig&) const = default;

@@ -99,10 +99,9 @@ void pack_panel_group(T* packed, const T* b, const RightOperand& from, int64_t f
 
 void pack_tile_group(cpu::Bf16* packed, const cpu::Bf16* b, const RightOperand& from, int64_t first,
                      int64_t width, int64_t depth) {
-  const bool columns = from.layout == RightLayout::kColumns;
-  const int64_t column_stride = columns ? from.stride : 1, depth_stride = columns ? 1 : from.stride;
-  cpu::pack_tiles(packed + cpu::tile_packed_size(first, depth), b + first * column_stride, column_stride,
-                  depth_stride, width, depth);
+  cpu::pack_tiles(packed + cpu::tile_packed_size(first, depth),
+                  b + first * (from.layout == RightLayout::kColumns ? from.stride : 1), from.layout,
+                  from.stride, width, depth);
 }
 
 /// Tile blocks have three dimensions and panels two: so a packed operand says itself what it is.

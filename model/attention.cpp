@@ -60,15 +60,15 @@ class LatentAttention : public Attention {
     o_ = cut("o_proj", d, heads * spec.v_head_dim, 1);
   }
 
-  at::Tensor forward(const at::Tensor& x_tD, const MicroBatch& batch) override {
+  at::Tensor forward(const at::Tensor& x_tD, const PassContext& pass) override {
     const at::Tensor q_input_t =
-        has_query_latent() ? rms_norm(linear(x_tD, q_a_), q_a_norm_, kLatentNormEps) : x_tD;
-    const at::Tensor q_T = column_parallel_linear(q_input_t, q_b_, nullptr, tensor_);
+        has_query_latent() ? normed(linear(x_tD, q_a_), q_a_norm_, pass.remake) : x_tD;
+    const at::Tensor q_T = raised(q_input_t, q_b_, pass.remake);
     const at::Tensor kv_a_t = linear(x_tD, kv_a_);
-    const at::Tensor latent_t = rms_norm(kv_a_t.narrow(1, 0, kv_rank_), kv_a_norm_, kLatentNormEps);
-    const at::Tensor kv_T = column_parallel_linear(latent_t, kv_b_, nullptr, tensor_);
+    const at::Tensor latent_t = normed(kv_a_t.narrow(1, 0, kv_rank_), kv_a_norm_, pass.remake);
+    const at::Tensor kv_T = raised(latent_t, kv_b_, pass.remake);
     const at::Tensor k_rope_TR = gather_tokens(kv_a_t.narrow(1, kv_rank_, shape_.rotary_dim), tensor_);
-    const at::Tensor o_T = latent_attention(q_T, kv_T, k_rope_TR, shape_, batch, layer_idx_);
+    const at::Tensor o_T = latent_attention(q_T, kv_T, k_rope_TR, shape_, pass, layer_idx_);
     return row_parallel_linear(o_T, o_, nullptr, tensor_);
   }
 
@@ -79,6 +79,16 @@ class LatentAttention : public Attention {
 
  private:
   bool has_query_latent() const { return !q_a_.shape.empty(); }
+  static at::Tensor normed(const at::Tensor& x_t, Parameter& weight, Remake* remake) {
+    return remade(remake, rms_norm(x_t, weight, kLatentNormEps),
+                  [x_t = x_t.detach(), &weight] { return rms_norm(x_t, weight, kLatentNormEps); });
+  }
+  at::Tensor raised(const at::Tensor& latent_t, Parameter& weight, Remake* remake) {
+    return remade(remake, column_parallel_linear(latent_t, weight, nullptr, tensor_),
+                  [latent_t = latent_t.detach(), &weight, &tensor = tensor_] {
+                    return column_parallel_linear(latent_t, weight, nullptr, tensor);
+                  });
+  }
 
   parallel::Communicator& tensor_;
   int64_t layer_idx_, kv_rank_;
@@ -116,10 +126,10 @@ class GroupedQueryAttention : public Attention {
     }
   }
 
-  at::Tensor forward(const at::Tensor& x_tD, const MicroBatch& batch) override {
+  at::Tensor forward(const at::Tensor& x_tD, const PassContext& pass) override {
     const QkNorm norm = declared(q_norm_) ? QkNorm{&q_norm_, &k_norm_, norm_eps_} : QkNorm{};
     const at::Tensor qkv_T = column_parallel_linear(x_tD, qkv_, declared(qkv_bias_), tensor_);
-    const at::Tensor o_T = grouped_query_attention(qkv_T, shape_, norm, batch, layer_idx_);
+    const at::Tensor o_T = grouped_query_attention(qkv_T, shape_, norm, pass.batch, layer_idx_);
     return row_parallel_linear(o_T, o_, declared(o_bias_), tensor_);
   }
 

@@ -18,7 +18,7 @@ class Attention {
  public:
   virtual ~Attention() = default;
   /// x [t, D], this rank's tokens, already normalised -> [t, D].
-  virtual at::Tensor forward(const at::Tensor& x_tD, const MicroBatch& batch) = 0;
+  virtual at::Tensor forward(const at::Tensor& x_tD, const PassContext& pass) = 0;
   virtual std::vector<Parameter*> parameters() = 0;
 };
 

@@ -6,6 +6,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "model/remake.h"
 #include "model/rope.h"
 
 namespace athanor::model {
@@ -42,6 +43,7 @@ struct PassContext {
   const MicroBatch& batch;
   bool is_training = false;  ///< balance losses are taken
   bool takes_loss = true;  ///< the heads compute losses; with recording on, their gradients in the same pass
+  Remake* remake = nullptr;      ///< takes what need not be kept for the backward pass; null: all is kept
   bool keeps_statistics = true;  ///< off while a block is run again for its backward pass
   /// What each labelled token's loss is multiplied with, one per prediction depth: the main head, then each
   /// multi-token prediction module (its weight included).

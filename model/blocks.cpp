@@ -37,7 +37,9 @@ class EmbeddingBlock : public Block {
   EmbeddingBlock(const ModelSpec& spec, const Axes& axes)
       : tensor_(*axes.tensor),
         table_(Parameter::cut("model.embed_tokens.weight", {spec.vocab_size, spec.hidden_size}, 0,
-                              axes.tensor_share())) {}
+                              axes.tensor_share())) {
+    table_.keeps_precision = true;
+  }
 
   BlockOutput forward(const at::Tensor& anchor, PassContext& pass) override {
     return {vocabulary_parallel_embedding(anchor, pass.batch.ids_T, table_, tensor_), {}};
@@ -67,9 +69,8 @@ class DecoderLayer {
 
   BlockOutput forward(const at::Tensor& hidden_tD, PassContext& pass) {
     BlockOutput output;
-    const at::Tensor attended =
-        hidden_tD + attention_->forward(rms_norm(hidden_tD, input_norm_, eps_), pass.batch);
-    output.hidden_tD = attended + mlp_->forward(rms_norm(attended, mlp_norm_, eps_), pass, output.loss);
+    const at::Tensor attended = hidden_tD + attention_->forward(normed(hidden_tD, input_norm_, pass), pass);
+    output.hidden_tD = attended + mlp_->forward(normed(attended, mlp_norm_, pass), pass, output.loss);
     return output;
   }
   std::vector<Parameter*> parameters() {
@@ -82,6 +83,11 @@ class DecoderLayer {
   const std::string& prefix() const { return prefix_; }
 
  private:
+  at::Tensor normed(const at::Tensor& x_tD, Parameter& weight, const PassContext& pass) const {
+    return remade(pass.remake, rms_norm(x_tD, weight, eps_),
+                  [x_tD = x_tD.detach(), &weight, eps = eps_] { return rms_norm(x_tD, weight, eps); });
+  }
+
   std::string prefix_;
   double eps_;
   Parameter input_norm_;
@@ -129,6 +135,7 @@ class HeadBlock : public Block {
         tied_(tied) {
     if (!tied)
       weight_ = Parameter::cut("lm_head.weight", {spec.vocab_size, spec.hidden_size}, 0, axes.tensor_share());
+    weight_.keeps_precision = true;
   }
 
   BlockOutput forward(const at::Tensor& hidden_tD, PassContext& pass) override {

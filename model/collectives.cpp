@@ -108,8 +108,9 @@ at::Tensor scatter_sum_tokens(const at::Tensor& term_TD, Communicator& tensor) {
 
 at::Tensor column_parallel_linear(const at::Tensor& x_tK, Parameter& weight, Parameter* bias,
                                   Communicator& tensor) {
-  return linear(gather_tokens(x_tK, tensor), weight, bias,
-                [x_tK = x_tK.detach(), &tensor] { return all_rows(x_tK, tensor); });
+  Recall recall;
+  if (tensor.size() > 1) recall = [x_tK = x_tK.detach(), &tensor] { return all_rows(x_tK, tensor); };
+  return linear(gather_tokens(x_tK, tensor), weight, bias, std::move(recall));
 }
 
 at::Tensor row_parallel_linear(const at::Tensor& x_TK, Parameter& weight, Parameter* bias,

@@ -11,18 +11,13 @@
 #include <c10/core/GradMode.h>
 
 #include "core/error.h"
+#include "model/add_gradient.h"
 #include "model/autograd.h"
+#include "model/fp8_linear.h"
+#include "model/grouped_gradient.h"
 
 namespace athanor::model {
 namespace {
-
-// Calls compute(gradient, accumulate) unless the parameter is frozen.
-template <typename Compute>
-void add_gradient(Parameter& parameter, const Compute& compute) {
-  if (!parameter.gradient.defined()) return;
-  compute(parameter.gradient, parameter.has_gradient);
-  parameter.has_gradient = true;
-}
 
 // y = x · weightᵀ (+ bias), through the packed weight when there is one.
 void multiply(const at::Tensor& y_TN, const at::Tensor& x_TK, const Parameter& weight,
@@ -72,6 +67,7 @@ at::Tensor embedding(const at::Tensor& anchor, const at::Tensor& ids_T, Paramete
 }
 
 at::Tensor linear(const at::Tensor& x_TK, Parameter& weight, Parameter* bias, Recall recall) {
+  if (weight.is_quantised()) return fp8_linear(x_TK, weight, bias, std::move(recall));
   if (!recall) recall = [x_TK = x_TK.detach()] { return x_TK; };
   at::Tensor y_TN = like(x_TK, {x_TK.size(0), weight.value.size(0)});
   multiply(y_TN, x_TK, weight, bias);
@@ -162,51 +158,22 @@ at::Tensor permute(const at::Tensor& x_TD, const kernels::Permutation& permutati
   return x_PD;
 }
 
-namespace {
-
-constexpr int64_t kSourceScratchBytes = int64_t{64} << 20;
-
-// dw[g] = the products of the rows of every source, added in the tree over sources. As many matrices at a
-// time as the scratch memory holds, at least one.
-void sum_over_sources(const at::Tensor& dw_GNK, const at::Tensor& dy_PN, const at::Tensor& x_PK,
-                      const RowGroups& groups) {
-  const int64_t sources = groups.num_sources, rows = dw_GNK.size(1), columns = dw_GNK.size(2);
-  const int64_t at_once =
-      std::clamp<int64_t>(kSourceScratchBytes / (sources * rows * columns * 4), 1, groups.num_groups());
-  const at::Tensor scratch = at::empty({at_once * sources, rows, columns}, dw_GNK.options());
-  for (int64_t first = 0; first < groups.num_groups(); first += at_once) {
-    const int64_t last = std::min(first + at_once, groups.num_groups());
-    const int64_t begin = groups.offsets[first], count = groups.offsets[last] - begin;
-    std::vector<int64_t> offsets;
-    for (int64_t i = first * sources; i <= last * sources; ++i)
-      offsets.push_back(groups.source_offsets[i] - begin);
-    kernels::grouped_matmul_tn(scratch.narrow(0, 0, (last - first) * sources), dy_PN.narrow(0, begin, count),
-                               x_PK.narrow(0, begin, count), offsets);
-    for (int64_t g = first; g < last; ++g) {
-      const at::Tensor parts = scratch.narrow(0, (g - first) * sources, sources);
-      kernels::ordered_sum(dw_GNK.select(0, g).view({-1}), parts.view({sources, rows * columns}).unbind(0));
-    }
-  }
-}
-
-}  // namespace
-
 at::Tensor grouped_linear(const at::Tensor& x_PK, Parameter& weight, const RowGroups& groups) {
+  if (weight.is_quantised()) return fp8_grouped_linear(x_PK, weight, groups);
   at::Tensor y_PN = like(x_PK, {x_PK.size(0), weight.value.size(1)});
   multiply_groups(y_PN, x_PK, weight, groups.offsets);
-  record(
-      {y_PN}, {x_PK}, [x_PK = x_PK.detach(), weight = &weight, groups](const Tensors& gradients) -> Tensors {
-        at::Tensor dx_PK = at::empty_like(x_PK);
-        kernels::grouped_matmul_nn(dx_PK, gradients[0], weight->value, groups.offsets);
-        add_gradient(*weight, [&](const at::Tensor& dw, bool accumulate) {
-          ATHANOR_CHECK(!accumulate, "the gradient of {} is computed twice in a micro batch", weight->name);
-          if (groups.num_sources == 1)
-            kernels::grouped_matmul_tn(dw, gradients[0], x_PK, groups.offsets);
-          else
-            sum_over_sources(dw, gradients[0], x_PK, groups);
-        });
-        return {dx_PK};
-      });
+  record({y_PN}, {x_PK},
+         [x_PK = x_PK.detach(), weight = &weight, groups](const Tensors& gradients) -> Tensors {
+           at::Tensor dx_PK = at::empty_like(x_PK);
+           kernels::grouped_matmul_nn(dx_PK, gradients[0], weight->value, groups.offsets);
+           add_grouped_gradient(
+               *weight, groups,
+               [&](const at::Tensor& dw, int64_t begin, int64_t count, const std::vector<int64_t>& offsets) {
+                 kernels::grouped_matmul_tn(dw, gradients[0].narrow(0, begin, count),
+                                            x_PK.narrow(0, begin, count), offsets);
+               });
+           return {dx_PK};
+         });
   return y_PN;
 }
 
@@ -284,21 +251,26 @@ at::Tensor sum_heads(const at::Tensor& x_THR) {
 }  // namespace
 
 at::Tensor latent_attention(const at::Tensor& q_T, const at::Tensor& kv_T, const at::Tensor& k_rope_TR,
-                            const AttentionShape& shape, const MicroBatch& batch, int64_t layer_idx) {
+                            const AttentionShape& shape, const PassContext& pass, int64_t layer_idx) {
+  const MicroBatch& batch = pass.batch;
   const int64_t num_tokens = q_T.size(0), heads = shape.num_heads;
   const int64_t nope = shape.query_dim - shape.rotary_dim, rotary = shape.rotary_dim;
   const at::Tensor q_THQ = q_T.detach().view({num_tokens, heads, shape.query_dim});
   const at::Tensor kv_THX = kv_T.detach().view({num_tokens, heads, nope + shape.value_dim});
   const at::Tensor v_THW = kv_THX.narrow(2, nope, shape.value_dim);
 
-  kernels::rotary(q_THQ, batch.rotary.cos_TR, batch.rotary.sin_TR,
-                  {.column = nope, .interleaved = shape.interleaved});
-  const at::Tensor k_rotated_T1R = k_rope_TR.detach().clone().view({num_tokens, 1, rotary});
-  kernels::rotary(k_rotated_T1R, batch.rotary.cos_TR, batch.rotary.sin_TR,
-                  {.interleaved = shape.interleaved});
-  const at::Tensor k_THQ = like(q_THQ, q_THQ.sizes());
-  k_THQ.narrow(2, 0, nope).copy_(kv_THX.narrow(2, 0, nope));
-  k_THQ.narrow(2, nope, rotary).copy_(k_rotated_T1R.expand({num_tokens, heads, rotary}));
+  // Turns the queries in place and puts the keys together.
+  const auto make_keys = [q_THQ, kv_THX, k_rope_TR = k_rope_TR.detach(), tables = batch.rotary,
+                          is_interleaved = shape.interleaved, num_tokens, heads, nope, rotary] {
+    kernels::rotary(q_THQ, tables.cos_TR, tables.sin_TR, {.column = nope, .interleaved = is_interleaved});
+    const at::Tensor k_rotated_T1R = k_rope_TR.clone().view({num_tokens, 1, rotary});
+    kernels::rotary(k_rotated_T1R, tables.cos_TR, tables.sin_TR, {.interleaved = is_interleaved});
+    at::Tensor k_THQ = like(q_THQ, q_THQ.sizes());
+    k_THQ.narrow(2, 0, nope).copy_(kv_THX.narrow(2, 0, nope));
+    k_THQ.narrow(2, nope, rotary).copy_(k_rotated_T1R.expand({num_tokens, heads, rotary}));
+    return k_THQ;
+  };
+  const at::Tensor k_THQ = remade(pass.remake, make_keys(), make_keys);
 
   if (batch.cache) return flattened(attend_to_cache(q_THQ, k_THQ, v_THW, shape, batch, layer_idx));
 

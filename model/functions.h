@@ -62,9 +62,10 @@ struct AttentionShape {
 };
 
 /// Attention of DeepSeek-V3 after its projections: q [T, H*(N+R)] (taken over: rotated in place), kv [T,
-/// H*(N+W)] holding each head's key part and value, k_rope [T, R] shared by all heads -> [T, H*W].
+/// H*(N+W)] holding each head's key part and value, k_rope [T, R] shared by all heads -> [T, H*W]. When q and
+/// kv are remade, so are the keys.
 at::Tensor latent_attention(const at::Tensor& q_T, const at::Tensor& kv_T, const at::Tensor& k_rope_TR,
-                            const AttentionShape& shape, const MicroBatch& batch, int64_t layer_idx);
+                            const AttentionShape& shape, const PassContext& pass, int64_t layer_idx);
 
 /// Grouped-query attention: qkv [T, (H + 2G)*Dh] (taken over) -> [T, H*Dh]. With norms, every query and key
 /// head passes an RMS norm before it is rotated.

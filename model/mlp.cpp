@@ -12,6 +12,10 @@
 namespace athanor::model {
 namespace {
 
+at::Tensor activated(const at::Tensor& gate_up, const PassContext& pass) {
+  return remade(pass.remake, swiglu(gate_up), [gate_up = gate_up.detach()] { return swiglu(gate_up); });
+}
+
 // Tensor parallelism cuts the width: a rank holds the same rows of gate and up, and those columns of down.
 class DenseMlp : public Mlp {
  public:
@@ -24,10 +28,12 @@ class DenseMlp : public Mlp {
     down_ = Parameter::cut(base + "down_proj.weight", {hidden, width}, 1, axes.tensor_share());
   }
 
-  at::Tensor forward(const at::Tensor& x_tD, PassContext&, at::Tensor&) override { return apply(x_tD); }
-  at::Tensor apply(const at::Tensor& x_tD) {
+  at::Tensor forward(const at::Tensor& x_tD, PassContext& pass, at::Tensor&) override {
+    return apply(x_tD, pass);
+  }
+  at::Tensor apply(const at::Tensor& x_tD, const PassContext& pass) {
     const at::Tensor gate_up_T = column_parallel_linear(x_tD, gate_up_, nullptr, tensor_);
-    return row_parallel_linear(swiglu(gate_up_T), down_, nullptr, tensor_);
+    return row_parallel_linear(activated(gate_up_T, pass), down_, nullptr, tensor_);
   }
   std::vector<Parameter*> parameters() override { return {&gate_up_, &down_}; }
 
@@ -35,18 +41,6 @@ class DenseMlp : public Mlp {
   parallel::Communicator& tensor_;
   Parameter gate_up_, down_;
 };
-
-// Slice number `rank` of `size` of dimension `dim` of a tensor.
-HfPart slice_of(std::string name, int64_t begin, std::vector<int64_t> shape, size_t dim,
-                const parallel::Communicator& ranks) {
-  HfPart part{std::move(name), begin, shape};
-  if (ranks.size() == 1) return part;
-  part.global_shape = std::move(shape);
-  part.shape[dim] /= ranks.size();
-  part.offset.assign(part.shape.size(), 0);
-  part.offset[dim] = ranks.rank() * part.shape[dim];
-  return part;
-}
 
 // Parameters of the routed experts of this rank: [G, 2F, D] gate over up, and [G, D, F] down, where G is its
 // share of the experts and F its slice of their width.
@@ -67,7 +61,9 @@ std::pair<Parameter, Parameter> expert_parameters(const ModelSpec& spec, const s
   for (int64_t g = 0; g < num_here; ++g) {
     const std::string expert = base + "experts." + std::to_string(first + g) + ".";
     const auto part = [&](const char* name, int64_t begin, std::vector<int64_t> shape, size_t dim) {
-      return slice_of(expert + name, begin, std::move(shape), dim, slices);
+      HfPart box = share_of({expert + name, 0, std::move(shape)}, dim, {slices.rank(), slices.size()});
+      box.begin = begin;
+      return box;
     };
     gate_up.parts.push_back(part("gate_proj.weight", 2 * g * matrix, {all_width, hidden}, 0));
     gate_up.parts.push_back(part("up_proj.weight", (2 * g + 1) * matrix, {all_width, hidden}, 0));
@@ -130,6 +126,7 @@ class MoeMlp : public Mlp {
         moe_idx_(moe_idx),
         num_experts_(spec.n_routed_experts),
         router_(Parameter::whole(base + "gate.weight", {spec.n_routed_experts, spec.hidden_size})) {
+    router_.keeps_precision = true;
     std::tie(gate_up_, down_) =
         expert_parameters(spec, base, *options.axes.expert, *options.axes.expert_width);
     if (spec.n_shared_experts)
@@ -145,7 +142,7 @@ class MoeMlp : public Mlp {
       pass.expert_tokens.at(moe_idx_) = count_choices(routing.expert_ids_TA, num_experts_);
     if (pass.is_training) balance_loss = weighted_balance_loss(routing, pass);
     const at::Tensor routed = pass_experts(x_TD, routing, pass);
-    return shared_ ? routed + shared_->apply(x_TD) : routed;
+    return shared_ ? routed + shared_->apply(x_TD, pass) : routed;
   }
 
   std::vector<Parameter*> parameters() override {
@@ -170,7 +167,7 @@ class MoeMlp : public Mlp {
         std::make_shared<const SharedRows>(rows->groups(), x_TD.device(), *options_.axes.expert_width);
     const at::Tensor x_RD = send_to_experts(permute(x_TD, permutation), rows);
     const at::Tensor x_AD = gather_rows(x_RD, shared);
-    const at::Tensor h_AF = swiglu(grouped_linear(x_AD, gate_up_, shared->groups()));
+    const at::Tensor h_AF = activated(grouped_linear(x_AD, gate_up_, shared->groups()), pass);
     const at::Tensor y_RD = sum_rows(grouped_linear(h_AF, down_, shared->groups()), shared);
     return combine(send_home(y_RD, rows), routing.weights_TA, permutation);
   }

@@ -18,6 +18,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "kernels/fp8.h"
 #include "kernels/ops.h"
 
 namespace athanor::model {
@@ -53,13 +54,20 @@ struct Parameter {
   bool is_cut = false;     ///< tensor parallelism leaves this rank a share. If not, every rank of the tensor
                         ///< axis holds it alike, and the gradient it computes is of its own tokens or heads
 
-  at::Tensor value;           ///< compute precision; defined while the block may run
-  at::Tensor gradient;        ///< fp32; defined during backward unless frozen
-  bool has_gradient = false;  ///< whether `gradient` holds something that must be added to
+  bool keeps_precision = false;  ///< a matrix whose products stay in the compute dtype when those of linear
+                                 ///< layers run on FP8 tiles: router, embedding, projection to the vocabulary
+
+  at::Tensor value;              ///< compute precision; defined while the block may run
+  kernels::Fp8Matrix quantised;  ///< FP8 training: bound instead of `value` where takes_fp8()
+  at::Tensor gradient;           ///< fp32; defined during backward unless frozen
+  bool has_gradient = false;     ///< whether `gradient` holds something that must be added to
   std::vector<kernels::PackedMatrix>
       packed;  ///< weights that do not change: one per matrix, for products with them
 
   int64_t num_elements() const;
+  /// Whether FP8 training quantises this parameter: matrices and stacks of them, but for a few.
+  bool takes_fp8() const { return shape.size() >= 2 && !keeps_precision; }
+  bool is_quantised() const { return quantised.exact.defined(); }
   /// Packs `value` for products, when it is a matrix or a stack of matrices. It must not change afterwards.
   void pack();
   /// A parameter that Hugging Face keeps under the same name and shape.

@@ -41,6 +41,7 @@ class RowOrder {
   at::Tensor by_sender(const at::Tensor& rows) const { return reordered(rows, by_sender_); }
 
  private:
+  void find_order(const std::vector<int64_t>& counts, int64_t num_senders, const c10::Device& device);
   static at::Tensor reordered(const at::Tensor& rows, const std::optional<kernels::Permutation>& order);
   std::vector<int64_t> first_rows_;
   std::optional<kernels::Permutation> by_group_, by_sender_;  // none where both orders are the same

@@ -35,7 +35,7 @@ fi
 
 can_isolate() {
   command -v ip nsenter >/dev/null && unshare --net --uts --mount --ipc true 2>/dev/null &&
-    unshare --net bash -c 'ip link add a type bridge && ip link add b type veth peer name c' 2>/dev/null
+    unshare --net bash -c 'ip link add name sw0 type bridge && ip link add name cable0 type veth peer name cable1' 2>/dev/null
 }
 
 # ---- outside: choose, and enter the namespaces of the head node, with which everything in them ends ------------
@@ -69,7 +69,7 @@ start_node() { # NODE NUMBER
     ip link set lo up; echo \$\$ >'$place/pid.new'; mv '$place/pid.new' '$place/pid'; exec sleep infinity" &
   holders+=($!)
   while [[ ! -f $place/pid ]]; do sleep 0.02; done
-  ip link add "cable$2" type veth peer name eth0 netns "$(<"$place/pid")"
+  ip link add name "cable$2" type veth peer name eth0 netns "$(<"$place/pid")"
   ip link set "cable$2" master switch up
   nsenter --target "$(<"$place/pid")" --net bash -c "ip addr add $network.$((10 + $2))/24 dev eth0; ip link set eth0 up"
 }
@@ -80,7 +80,7 @@ if [[ $TWO_NODES_MODE == namespaces ]]; then
   printf '127.0.0.1 localhost\n%s.1 head\n%s.11 node1\n%s.12 node2\n' $network $network $network >"$TWO_NODES_DIR/names"
   mount --bind "$TWO_NODES_DIR/names" /etc/hosts
   ip link set lo up
-  ip link add switch type bridge
+  ip link add name switch type bridge
   ip addr add $network.1/24 dev switch
   ip link set switch up
   for ((i = 0; i < ${#nodes[@]}; ++i)); do start_node "${nodes[i]}" $((i + 1)); done

@@ -70,14 +70,17 @@ void Executor::forward_backward(PassContext& pass) {
 Executor::Kept Executor::forward_block(size_t block_idx, const at::Tensor& hidden, PassContext& pass,
                                        at::Tensor& next_hidden) {
   model::Block& block = *model_.blocks[block_idx];
-  Kept kept{model::as_leaf(hidden), {}};
+  Kept kept{model::as_leaf(hidden), {}, {}};
   if (block.is_head() && block_idx + 1 == model_.blocks.size()) return kept;  // nobody takes its output
 
   enter(block_idx, /*forward=*/true);
   const bool again = runs_again(block_idx);
   c10::AutoGradMode recording(!again);
   Flag loss(pass.takes_loss, !block.is_head());
+  pass.remake = again || options_.recompute != Recompute::kSelective ? nullptr : &kept.remake;
   BlockOutput output = block.forward(kept.input, pass);
+  pass.remake = nullptr;
+  kept.remake.discard();
   parameters_.release(block_idx);
   next_hidden = output.hidden_tD.detach();
   if (!again) kept.output = std::move(output);
@@ -95,6 +98,7 @@ at::Tensor Executor::backward_block(size_t block_idx, Kept kept, const at::Tenso
     Flag statistics(pass.keeps_statistics, block.is_head());
     kept.output = block.forward(kept.input, pass);
   }
+  kept.remake.restore();
   const at::Tensor one = kept.output.loss.defined() ? at::ones_like(kept.output.loss.detach()) : at::Tensor();
   const auto gradients =
       model::backpropagate({kept.output.hidden_tD, kept.output.loss}, {hidden_gradient, one}, {kept.input});

@@ -32,7 +32,9 @@ class BlockParameters {
   virtual void end_backward(size_t block_idx) = 0;
 };
 
-enum class Recompute { kNone, kFull };
+/// What a block computes again for its backward pass: nothing, what is cheap (model/remake.h), or everything
+/// from its input.
+enum class Recompute { kNone, kSelective, kFull };
 
 class Executor {
  public:
@@ -54,6 +56,7 @@ class Executor {
   struct Kept {
     at::Tensor input;           // a leaf
     model::BlockOutput output;  // with its graph; empty when the block is to be run again
+    model::Remake remake;       // what the graph has saved and must be made again first
   };
   bool runs_again(size_t block_idx) const;
   Kept forward_block(size_t block_idx, const at::Tensor& hidden, model::PassContext& pass,

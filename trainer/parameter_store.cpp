@@ -7,6 +7,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "core/error.h"
+#include "trainer/quantised_weights.h"
 
 namespace athanor::trainer {
 
@@ -21,8 +22,11 @@ struct ParameterStore::Group {
   parallel::GradientTree tree;
   size_t last_contributor = 0;  ///< block that is the last to add to the gradient, on the way back
 
-  at::Tensor weights;   ///< compute dtype: the whole buffer, or at stage 3 this rank's shard
-  at::Tensor gathered;  ///< stage 3: the whole buffer while some block uses it
+  std::unique_ptr<QuantisedWeights> quantised;  ///< FP8 training: for a group of linear layers' matrices
+
+  at::Tensor weights;         ///< compute dtype: the whole buffer, or at stage 3 this rank's shard
+  at::Tensor gathered;        ///< stage 3: the whole buffer while some block uses it
+  at::Tensor gathered_codes;  ///< the codes of all ranks on their way, when weights travel as such
   parallel::Pending gather;
   int num_users = 0;
   at::Tensor gradients;  ///< fp32, the whole buffer, from the first contribution to the end of the reduction
@@ -68,12 +72,18 @@ ParameterStore::ParameterStore(model::Model& model, const ReplicaAxes& axes,
       options_(options),
       shard_pool_(at::kFloat, options.device),
       gradient_pool_(at::kFloat, options.device),
-      gather_pool_(options.compute_dtype, options.device) {
+      gather_pool_(options.compute_dtype, options.device),
+      code_pool_(at::kFloat8_e4m3fn, options.device) {
+  ATHANOR_CHECK(!options.fp8 || options.compute_dtype == at::kBFloat16,
+                "FP8 training computes in BFloat16 between products, not in {}",
+                c10::toString(options.compute_dtype));
   for (const auto& block : model.blocks) {
     groups_of_block_.emplace_back();
-    std::vector<Parameter*> kinds[4];
-    for (Parameter* parameter : block->parameters())
-      kinds[2 * parameter->is_expert + parameter->is_cut].push_back(parameter);
+    std::vector<Parameter*> kinds[8];
+    for (Parameter* parameter : block->parameters()) {
+      const bool is_fp8 = options.fp8 && parameter->takes_fp8();
+      kinds[4 * is_fp8 + 2 * parameter->is_expert + parameter->is_cut].push_back(parameter);
+    }
     for (auto& parameters : kinds)
       if (!parameters.empty()) add_group(std::move(parameters), axes);
   }
@@ -121,9 +131,13 @@ void ParameterStore::allocate(Group& group) {
   group.weights =
       at::zeros({shards_weights ? mine.end - mine.begin : all.end}, f32.dtype(options_.compute_dtype));
   group.comm.register_memory(group.weights);  // gathered, or reduced into, every step
+  if (options_.fp8 && group.parameters.front()->takes_fp8())
+    group.quantised = std::make_unique<QuantisedWeights>(
+        group.parameters, group.layout, group.comm, *options_.fp8, shards_masters ? mine : all,
+        /*keeps_codes=*/shards_masters && options_.gathers_fp8 && group.num_shards() > 1);
   if (!shards_weights) bind_values(group, group.weights);
   OptimizerSlice slice{&group.parameters, &group.layout, shards_masters ? mine : all, mine, {}, {}};
-  const at::Tensor computed = shards_weights || !shards_masters ? group.weights : part(group.weights, mine);
+  const at::Tensor computed = computed_slice(group);
   slice.master = is_fp32 ? computed : at::zeros({slice.range.end - slice.range.begin}, f32);
   if (!is_fp32) slice.compute = computed;
   slices_.push_back(slice);
@@ -131,16 +145,36 @@ void ParameterStore::allocate(Group& group) {
 
 ParameterStore::~ParameterStore() = default;
 
+// The part of the weights that this rank updates.
+at::Tensor ParameterStore::computed_slice(const Group& group) const {
+  const bool is_part = options_.zero_stage == 1 || options_.zero_stage == 2;
+  return is_part ? part(group.weights, group.shard()) : group.weights;
+}
+
 void ParameterStore::bind_values(Group& group, const at::Tensor& flat) {
+  if (group.quantised) return group.quantised->bind(flat);
   const auto& placed = group.layout.parameters();
   for (size_t i = 0; i < placed.size(); ++i)
     group.parameters[i]->value = flat.defined() ? group.layout.view(flat, placed[i]) : at::Tensor();
 }
 
 void ParameterStore::start_gather(Group& group) {
-  if (group.gathered.defined()) return;
+  if (group.gathered.defined() || group.gathered_codes.defined()) return;
+  if (group.quantised && group.quantised->keeps_codes()) {
+    group.gathered_codes = code_pool_.take(group.padded_size());
+    group.gather = group.comm.all_gather(group.gathered_codes, group.quantised->codes());
+  } else {
+    group.gathered = gather_pool_.take(group.padded_size());
+    group.gather = group.comm.all_gather(group.gathered, group.weights);
+  }
+}
+
+void ParameterStore::finish_gather(Group& group) {
+  group.gather.wait();
+  if (!group.gathered_codes.defined()) return;
   group.gathered = gather_pool_.take(group.padded_size());
-  group.gather = group.comm.all_gather(group.gathered, group.weights);
+  group.quantised->decode(group.gathered, group.gathered_codes);
+  code_pool_.give(std::exchange(group.gathered_codes, at::Tensor()));
 }
 
 void ParameterStore::prefetch(size_t block_idx) {
@@ -153,7 +187,7 @@ void ParameterStore::acquire(size_t block_idx) {
   for (Group* group : groups_of_block_[block_idx]) {
     start_gather(*group);
     if (group->num_users++ > 0) continue;
-    group->gather.wait();
+    finish_gather(*group);
     bind_values(*group, group->gathered);
   }
 }
@@ -235,6 +269,12 @@ void ParameterStore::clear_gradients() {
   }
 }
 
+int64_t ParameterStore::weight_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& group : groups_) bytes += static_cast<int64_t>(group->weights.nbytes());
+  return bytes;
+}
+
 void ParameterStore::load(const Reader& reader) {
   for (const OptimizerSlice& slice : slices_) {
     const at::Tensor on_host = slice.master.cpu();  // on the CPU, the master itself
@@ -256,9 +296,28 @@ void ParameterStore::share_masters() {
 }
 
 void ParameterStore::publish() {
+  quantise_weights();
   if (options_.zero_stage != 1 && options_.zero_stage != 2) return;
+  for (auto& group : groups_) gather_weights(*group);
+}
+
+// All maxima are on their way before the first is waited for.
+void ParameterStore::quantise_weights() {
   for (auto& group : groups_)
-    group->comm.all_gather(group->weights, part(group->weights, group->shard())).wait();
+    if (group->quantised) group->quantised->begin(computed_slice(*group), options_.zero_stage >= 1);
+  for (auto& group : groups_)
+    if (group->quantised) group->quantised->finish(computed_slice(*group));
+}
+
+void ParameterStore::gather_weights(Group& group) {
+  if (!group.quantised || !group.quantised->keeps_codes()) {
+    group.comm.all_gather(group.weights, computed_slice(group)).wait();
+    return;
+  }
+  const at::Tensor codes = code_pool_.take(group.padded_size());
+  group.comm.all_gather(codes, group.quantised->codes()).wait();
+  group.quantised->decode(group.weights, codes);
+  code_pool_.give(codes);
 }
 
 }  // namespace athanor::trainer

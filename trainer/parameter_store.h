@@ -11,11 +11,15 @@
 // run backward, in the fixed order of parallel/ordered_reduction.h, and over micro batches by
 // parallel/gradient_tree.h. So the bits do not depend on the stage, nor on the (power-of-two) number of
 // ranks.
+//
+// FP8 training: the matrices of linear layers form groups of their own, quantised once per update
+// (trainer/quantised_weights.h). What is gathered is their codes, half the bytes of bf16.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -35,6 +39,9 @@ struct ParameterStoreOptions {
   int zero_stage = 1;
   at::ScalarType compute_dtype = at::kBFloat16;
   at::Device device = at::kCPU;  ///< where weights, masters and gradients live
+  /// FP8 training (with compute_dtype bf16): the scales of linear layers' weights.
+  std::optional<kernels::Fp8Scale> fp8 = std::nullopt;
+  bool gathers_fp8 = true;  ///< FP8 training: quantised weights travel as codes; if not, as exact bf16 values
 };
 
 /// The ranks that hold a parameter alike and compute parts of its gradient, by kind of parameter. A cut
@@ -82,6 +89,9 @@ class ParameterStore : public BlockParameters {
   std::vector<at::Tensor> slice_gradients();
   void clear_gradients();
 
+  /// Bytes of the weights in compute precision that this rank keeps between steps.
+  int64_t weight_bytes() const;
+
   /// One per group, in block order.
   const std::vector<OptimizerSlice>& slices() const { return slices_; }
   /// Gives elements [begin, begin + out.size()) of a parameter.
@@ -99,13 +109,17 @@ class ParameterStore : public BlockParameters {
   void find_contributors();
   void allocate(Group& group);
   void bind_values(Group& group, const at::Tensor& flat);
+  at::Tensor computed_slice(const Group& group) const;
+  void quantise_weights();
+  void gather_weights(Group& group);
   void start_gather(Group& group);
+  void finish_gather(Group& group);
   void finish_reduction(Group& group);
 
   model::Model& model_;
   ParameterStoreOptions options_;
   std::map<parallel::Communicator*, std::unique_ptr<parallel::OrderedReduction>> reductions_;
-  parallel::FlatBufferPool shard_pool_, gradient_pool_, gather_pool_;
+  parallel::FlatBufferPool shard_pool_, gradient_pool_, gather_pool_, code_pool_;
   std::vector<std::unique_ptr<Group>> groups_;
   std::vector<std::vector<Group*>> groups_of_block_;
   std::vector<OptimizerSlice> slices_;

@@ -27,6 +27,11 @@ parallel::MeshDegrees mesh_degrees(const configs::ParallelConfig& config) {
           .tensor = static_cast<int>(config.tensor)};
 }
 
+Recompute recompute_of(const std::string& name) {
+  if (name == "selective") return Recompute::kSelective;
+  return name == "full" ? Recompute::kFull : Recompute::kNone;
+}
+
 data::LoaderOptions loader_options(const RunConfig& config,
                                    const std::vector<configs::DataSourceConfig>& sources,
                                    int64_t vocab_size) {
@@ -66,7 +71,9 @@ model::BalanceOptions balance_options(const configs::ModelConfig& config, const 
 
 model::ExpertOptions expert_options(const RunConfig& config) {
   std::string payload = config.parallel.expert_payload;
-  if (payload == "auto" && config.training.precision == "fp8") payload = "fp8";
+  // Rows with power-of-two scales are what the experts' products would quantise anyway.
+  if (payload == "auto" && config.training.precision == "fp8" && config.training.fp8_scale == "power_of_two")
+    payload = "fp8";
   return {.capacity = {.factor = config.model.expert_capacity_factor,
                        .policy = config.model.expert_capacity_policy == "score"
                                      ? model::CapacityPolicy::kScore
@@ -150,6 +157,18 @@ void adopt_tokenizer(const RunConfig& config, model::ModelSpec& spec) {
   if (const auto eos = tokenizer.eos_id()) spec.eos_token_ids = {static_cast<int64_t>(*eos)};
 }
 
+ParameterStoreOptions store_options(const RunConfig& config, const at::Device& device) {
+  ParameterStoreOptions options{
+      .zero_stage = static_cast<int>(config.parallel.zero),
+      .compute_dtype = config.training.precision == "fp32" ? at::kFloat : at::kBFloat16,
+      .device = device,
+      .gathers_fp8 = config.parallel.gather_precision != "bf16"};
+  if (config.training.precision == "fp8")
+    options.fp8 =
+        config.training.fp8_scale == "fp32" ? kernels::Fp8Scale::kFp32 : kernels::Fp8Scale::kPowerOfTwo;
+  return options;
+}
+
 void build_data(const RunConfig& config, RunParts& parts) {
   const int64_t vocab_size = parts.model->spec.vocab_size;
   auto& fs = core::posix_file_system();
@@ -198,15 +217,12 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
                 .expert_width = config.parallel.expert_tensor ? &parts.axis(Axis::kTensor) : nullptr}}));
   build_data(config, parts);
 
-  parts.store = std::make_unique<ParameterStore>(
-      *parts.model,
-      ReplicaAxes{.dense = parts.axis(Axis::kToken),
-                  .dense_cut = parts.axis(Axis::kReplica),
-                  .expert = parts.axis(Axis::kExpertToken),
-                  .expert_cut = parts.axis(Axis::kExpertReplica)},
-      ParameterStoreOptions{.zero_stage = static_cast<int>(config.parallel.zero),
-                            .compute_dtype = config.training.precision == "fp32" ? at::kFloat : at::kBFloat16,
-                            .device = parts.device});
+  parts.store = std::make_unique<ParameterStore>(*parts.model,
+                                                 ReplicaAxes{.dense = parts.axis(Axis::kToken),
+                                                             .dense_cut = parts.axis(Axis::kReplica),
+                                                             .expert = parts.axis(Axis::kExpertToken),
+                                                             .expert_cut = parts.axis(Axis::kExpertReplica)},
+                                                 store_options(config, parts.device));
   load_weights(config, from ? from->weights.get() : nullptr, parts);
   parts.optimizer = build_optimizer(config.optimizer, *parts.store);
 
@@ -215,10 +231,9 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
   parts.schedule = std::make_unique<optim::Schedule>(schedule_options(config, parts.total_steps));
   parts.executor = std::make_unique<Executor>(
       *parts.model, *parts.store,
-      Executor::Options{
-          .recompute = config.training.recompute == "full" ? Recompute::kFull : Recompute::kNone,
-          .prefetch_blocks = static_cast<size_t>(config.parallel.prefetch_blocks),
-          .progress = session.progress()});
+      Executor::Options{.recompute = recompute_of(config.training.recompute),
+                        .prefetch_blocks = static_cast<size_t>(config.parallel.prefetch_blocks),
+                        .progress = session.progress()});
   parts.step = std::make_unique<TrainStep>(
       *parts.model, *parts.store, *parts.executor, *parts.optimizer, *parts.schedule,
       StepAxes{.data = parts.data_axis(), .token = parts.axis(Axis::kToken)},

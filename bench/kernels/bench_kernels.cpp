@@ -1,13 +1,21 @@
-// Speed of the kernels, with LibTorch's own product beside ours. Usage: bench_kernels [threads ...], default
-// 1 2. Every figure is the best of several runs; the conditions stand at the top of each block.
-#include <chrono>
+// Speed of the kernels. Usage: bench_kernels [table ...] [threads ...], default: step packing 2, which takes
+// less than 20 s. Tables: step (all kernels of a step of W1), packing (operands of tile products), products
+// (with LibTorch's own beside ours), rows, flat. Every figure is the best of several runs; the conditions
+// stand at the top of each block.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/mm.h>
 
+#include "bench/kernels/tables.h"
+#include "bench/kernels/timing.h"
 #include "core/parallel_for.h"
 #include "kernels/ops.h"
 
@@ -16,22 +24,7 @@ namespace {
 using athanor::kernels::AdamWOptions;
 namespace kernels = athanor::kernels;
 
-template <typename Body>
-double best_seconds(Body body) {
-  using Clock = std::chrono::steady_clock;
-  constexpr double kBudgetSeconds = 0.4;
-  constexpr int kMinRuns = 3;
-  double best = 1e30, total = 0;
-  body();
-  for (int run = 0; run < kMinRuns || total < kBudgetSeconds; ++run) {
-    const auto start = Clock::now();
-    body();
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    best = std::min(best, seconds);
-    total += seconds;
-  }
-  return best;
-}
+using athanor::bench::best_seconds;
 
 at::TensorOptions typed(at::ScalarType dtype) {
   return at::TensorOptions().dtype(dtype);
@@ -140,30 +133,63 @@ void bench_flat() {
                   best_seconds([&] { kernels::chunk_square_sums(sums, p); }));
 }
 
-void bench_all(int num_threads) {
-  athanor::core::set_num_threads(num_threads);
-  at::set_num_threads(num_threads);
+void bench_products() {
   std::printf(
       "\n%d threads; products in GFLOP/s (float32: %s, bfloat16: %s; peak %.1f and %.1f), LibTorch's at::mm "
       "beside\n",
-      num_threads, kernels::product_kernel_name(at::kFloat).c_str(),
+      athanor::core::num_threads(), kernels::product_kernel_name(at::kFloat).c_str(),
       kernels::product_kernel_name(at::kBFloat16).c_str(), kernels::measure_peak_flops(at::kFloat) * 1e-9,
       kernels::measure_peak_flops(at::kBFloat16) * 1e-9);
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     for (const Shape& shape : kShapes) bench_product(shape, dtype);
     bench_grouped(dtype);
-    bench_rows(dtype);
   }
+}
+
+void bench_all_rows() {
+  std::printf("\n%d threads; operations on rows\n", athanor::core::num_threads());
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) bench_rows(dtype);
+}
+
+void bench_flat_buffers() {
+  std::printf("\n%d threads; flat buffers\n", athanor::core::num_threads());
   bench_flat();
+}
+
+const std::map<std::string, std::function<void()>> kTables{{"step", athanor::bench::print_step_table},
+                                                           {"packing", athanor::bench::print_packing_table},
+                                                           {"products", bench_products},
+                                                           {"rows", bench_all_rows},
+                                                           {"flat", bench_flat_buffers}};
+
+int complain(const std::string& argument) {
+  std::fprintf(stderr,
+               "bench_kernels: %s is neither a number of threads nor a table; tables:", argument.c_str());
+  for (const auto& [name, print] : kTables) std::fprintf(stderr, " %s", name.c_str());
+  std::fprintf(stderr, "\n");
+  return 2;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
+  std::vector<std::string> tables;
   std::vector<int> thread_counts;
-  for (int i = 1; i < argc; ++i) thread_counts.push_back(std::atoi(argv[i]));
-  if (thread_counts.empty()) thread_counts = {1, 2};
-  for (const int num_threads : thread_counts) bench_all(std::max(1, num_threads));
+  for (const std::string& argument : std::vector<std::string>(argv + 1, argv + argc)) {
+    if (kTables.count(argument))
+      tables.push_back(argument);
+    else if (const int num_threads = std::atoi(argument.c_str()); num_threads > 0)
+      thread_counts.push_back(num_threads);
+    else
+      return complain(argument);
+  }
+  if (tables.empty()) tables = {"step", "packing"};
+  if (thread_counts.empty()) thread_counts = {2};
+  for (const int num_threads : thread_counts) {
+    athanor::core::set_num_threads(num_threads);
+    at::set_num_threads(num_threads);
+    for (const std::string& table : tables) kTables.at(table)();
+  }
   return 0;
 }

@@ -50,7 +50,7 @@ make_launchers() {
   mkdir -p "$work/bin"
   launcher athanor "$prefix/bin/athanor"
   if [[ -d $prefix/openmpi ]]; then
-    launcher mpirun "$prefix/openmpi/bin/mpirun" "export OPAL_PREFIX='$prefix/openmpi'"
+    launcher mpirun "$prefix/openmpi/bin/mpirun" "export OPAL_PREFIX='$prefix/openmpi' PMIX_MCA_pcompress_base_silence_warning=1"
     launcher orted "$prefix/openmpi/bin/orted" "export OPAL_PREFIX='$prefix/openmpi'"
   fi
   export PATH=$work/bin:$PATH

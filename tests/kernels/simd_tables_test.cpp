@@ -12,6 +12,7 @@
 #include "kernels/cpu/attention_tile.h"
 #include "kernels/cpu/loss_rows.h"
 #include "kernels/cpu/row_sums.h"
+#include "kernels/cpu/tile_packing.h"
 
 namespace athanor::kernels::cpu {
 namespace {
@@ -142,6 +143,60 @@ void check_row_sums(const RowSumTable<T>& portable_sums) {
 TEST(SimdTables, RowSums) {
   check_row_sums(portable::kRowSumsF32);
   check_row_sums(portable::kRowSumsBf16);
+}
+
+std::vector<Bf16> counted(int64_t count) {
+  std::vector<Bf16> values(static_cast<size_t>(count));
+  for (size_t i = 0; i < values.size(); ++i) values[i].bits = static_cast<uint16_t>(i + 1);
+  return values;
+}
+
+/// What packing means, element by element.
+std::vector<Bf16> packed_plainly(const std::vector<Bf16>& b, int64_t column_stride, int64_t depth_stride,
+                                 int64_t width, int64_t depth) {
+  std::vector<Bf16> packed(static_cast<size_t>((depth + 1) / 2 * 2 * kTileColumns));
+  for (int64_t k = 0; k < depth; ++k)
+    for (int64_t n = 0; n < width; ++n)
+      packed[static_cast<size_t>((k / 2 * kTileColumns + n) * 2 + k % 2)] =
+          b[static_cast<size_t>(n * column_stride + k * depth_stride)];
+  return packed;
+}
+
+// With every instruction set that this processor has; guards around the results stay untouched.
+TEST(SimdTables, TilePacking) {
+  constexpr int64_t kStride = 101, kGuard = 7;
+  constexpr uint16_t kUntouched = 0xabcd;
+  const auto b = counted(kStride * kStride);
+  const auto with_guards = [&](size_t count, const auto& body) {
+    std::vector<Bf16> out(count + 2 * kGuard, Bf16{kUntouched});
+    body(out.data() + kGuard);
+    for (size_t i = 0; i < kGuard; ++i) {
+      EXPECT_EQ(out[i].bits, kUntouched);
+      EXPECT_EQ(out[out.size() - 1 - i].bits, kUntouched);
+    }
+    return std::vector<Bf16>(out.begin() + kGuard, out.end() - kGuard);
+  };
+  for (const TilePackingTable* table : {&portable::kTilePacking, &tile_packing_table()})
+    for (const int64_t width : {1, 8, 15, 16, 33, 63, 64})
+      for (const int64_t depth : {0, 1, 2, 15, 16, 31, 32, 48, 65}) {
+        SCOPED_TRACE(::testing::Message() << width << " columns, depth " << depth);
+        const auto rows = packed_plainly(b, 1, kStride, width, depth),
+                   columns = packed_plainly(b, kStride, 1, width, depth);
+        EXPECT_TRUE(same_bits(rows, with_guards(rows.size(), [&](Bf16* to) {
+                                table->pack_rows(to, b.data(), kStride, width, depth);
+                              })));
+        EXPECT_TRUE(same_bits(columns, with_guards(columns.size(), [&](Bf16* to) {
+                                table->pack_columns(to, b.data(), kStride, width, depth);
+                              })));
+        constexpr int64_t kToStride = 70;
+        std::vector<Bf16> transposed(static_cast<size_t>(width * kToStride), Bf16{kUntouched});
+        for (int64_t r = 0; r < width; ++r)
+          for (int64_t k = 0; k < depth; ++k)
+            transposed[static_cast<size_t>(r * kToStride + k)] = b[static_cast<size_t>(k * kStride + r)];
+        EXPECT_TRUE(same_bits(transposed, with_guards(transposed.size(), [&](Bf16* to) {
+                                table->transpose(to, kToStride, b.data(), kStride, width, depth);
+                              })));
+      }
 }
 
 }  // namespace

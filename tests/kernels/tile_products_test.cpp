@@ -67,7 +67,8 @@ cpu::Product product(const at::Tensor& out, const at::Tensor& a, bool transposed
 
 TEST(TileProducts, EveryLayoutGivesTheChainOfTheEmulation) {
   for (const auto& [num_rows, num_columns, depth] :
-       {Case{1, 1, 1}, Case{16, 64, 32}, Case{17, 70, 33}, Case{140, 257, 5}, Case{20, 3, 1030}})
+       {Case{1, 1, 1}, Case{16, 64, 32}, Case{17, 70, 33}, Case{140, 257, 5}, Case{20, 3, 1030},
+        Case{272, 128, 65}, Case{130, 1100, 2}, Case{144, 64, 600}})
     for_thread_counts([&, m = num_rows, n = num_columns, k = depth] {
       SCOPED_TRACE(::testing::Message() << m << " " << n << " " << k);
       const at::Tensor a = random_tensor({m, k}, at::kBFloat16, 1),
@@ -75,7 +76,7 @@ TEST(TileProducts, EveryLayoutGivesTheChainOfTheEmulation) {
       const at::Tensor a_transposed = a.t().contiguous(), w_transposed = w.t().contiguous();
       const at::Tensor expected = reference::product(a, w.t());
       const at::Tensor packed = at::empty({cpu::tile_packed_size(n, k)}, typed(at::kBFloat16));
-      cpu::pack_tiles(cpu::mutable_data<Bf16>(packed), cpu::data<Bf16>(w), k, 1, n, k);
+      cpu::pack_tiles(cpu::mutable_data<Bf16>(packed), cpu::data<Bf16>(w), RightLayout::kColumns, k, n, k);
       for (const at::ScalarType dtype : kComputeTypes) {
         const auto run = [&](const at::Tensor& left, bool transposed, const at::Tensor& right,
                              RightLayout layout) {
@@ -91,15 +92,74 @@ TEST(TileProducts, EveryLayoutGivesTheChainOfTheEmulation) {
     });
 }
 
+// 144 x 128 sums in the output itself, 20 x 66 beside it; some of both in 150 x 130.
 TEST(TileProducts, AddsToTheOutputAndTheBias) {
-  const at::Tensor a = random_tensor({20, 9}, at::kBFloat16, 1), w = random_tensor({66, 9}, at::kBFloat16, 2);
-  const at::Tensor start = random_tensor({20, 66}, at::kFloat, 3), out = start.clone(),
-                   bias = random_tensor({66}, at::kFloat, 4);
-  cpu::Product one = product(out, a, false, w, RightLayout::kColumns);
-  one.out.accumulate = true;
-  one.out.bias = bias.const_data_ptr<float>();
-  cpu::run_tile_products({one}, kEmulation);
-  EXPECT_TRUE(same_bits(out, reference::product(a, w.t(), start) + bias));
+  for (const auto& [m, n, k] : {Case{20, 66, 9}, Case{144, 128, 9}, Case{150, 130, 9}, Case{144, 130, 0}}) {
+    SCOPED_TRACE(::testing::Message() << m << " " << n << " " << k);
+    const at::Tensor a = random_tensor({m, k}, at::kBFloat16, 1), w = random_tensor({n, k}, at::kBFloat16, 2);
+    const at::Tensor start = random_tensor({m, n}, at::kFloat, 3), out = start.clone(),
+                     bias = random_tensor({n}, at::kFloat, 4);
+    cpu::Product one = product(out, a, false, w, RightLayout::kColumns);
+    one.out.accumulate = true;
+    one.out.bias = bias.const_data_ptr<float>();
+    cpu::run_tile_products({one}, kEmulation);
+    EXPECT_TRUE(same_bits(out, reference::product(a, w.t(), start) + bias));
+  }
+}
+
+TEST(TileProducts, NoDepthGivesZerosOrLeavesTheOutputAlone) {
+  for (const int64_t m : {5, 32}) {
+    const at::Tensor a = at::empty({0, m}, typed(at::kBFloat16)),
+                     b = at::empty({0, 64}, typed(at::kBFloat16));
+    const at::Tensor start = random_tensor({m, 64}, at::kFloat, 1), out = start.clone();
+    cpu::Product one = product(out, a, true, b, RightLayout::kRows);
+    one.out.accumulate = true;
+    cpu::run_tile_products({one}, kEmulation);
+    EXPECT_TRUE(same_bits(out, start));
+    one.out.accumulate = false;
+    cpu::run_tile_products({one}, kEmulation);
+    EXPECT_TRUE(same_bits(out, at::zeros_like(start)));
+  }
+}
+
+struct Group {
+  at::Tensor a, b;
+  bool transposed;
+  RightLayout layout;
+};
+
+// Whether everything is packed at once, in several batches, or cut in depth and columns: the same bits.
+TEST(TileProducts, TheSizeOfThePackingBufferDoesNotMatter) {
+  std::vector<Group> groups;
+  for (const auto& [m, n, k] : {Case{200, 200, 70}, Case{144, 192, 1700}, Case{3, 65, 40}, Case{132, 3, 5}}) {
+    const at::Tensor a = random_tensor({m, k}, at::kBFloat16, 1), w = random_tensor({n, k}, at::kBFloat16, 2);
+    groups.push_back({a, w, false, RightLayout::kColumns});
+    groups.push_back({a.t().contiguous(), w.t().contiguous(), true, RightLayout::kRows});
+    groups.push_back({a, w.t().contiguous(), false, RightLayout::kRows});
+  }
+  const auto run = [&](int64_t max_packed_elements, at::ScalarType dtype) {
+    std::vector<at::Tensor> outs;
+    std::vector<cpu::Product> products;
+    for (const auto& [a, b, transposed, layout] : groups) {
+      outs.push_back(at::empty({a.size(transposed ? 1 : 0), b.size(layout == RightLayout::kColumns ? 0 : 1)},
+                               typed(dtype)));
+      products.push_back(product(outs.back(), a, transposed, b, layout));
+    }
+    cpu::run_tile_products(products, kEmulation, max_packed_elements);
+    return outs;
+  };
+  for (const at::ScalarType dtype : kComputeTypes) {
+    const auto expected = run(cpu::kMaxPackedTileElements, dtype);
+    for (const int64_t limit : {1, 20000, 120000, 500000}) {
+      const auto outs = run(limit, dtype);
+      for (size_t i = 0; i < outs.size(); ++i) {
+        EXPECT_TRUE(same_bits(outs[i], expected[i])) << "product " << i << " with " << limit << " elements";
+        const auto& [a, b, transposed, layout] = groups[i];
+        const at::Tensor right = layout == RightLayout::kColumns ? b.t() : b;
+        EXPECT_TRUE(same_bits(outs[i], reference::product(transposed ? a.t() : a, right).to(dtype)));
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -105,8 +105,9 @@ def train_and_resume():
         check(f"{precision}: a line per step", [m[0] for m in metrics(straight)] == list(range(1, 13)), metrics(straight))
         path = config(broken, precision)
         expect("train on 2 ranks, leave after 4 steps", run("train", path, "training.stop_after_steps=4", ranks=2), 0)
-        expect("go on with 4 ranks at ZeRO 1, leave after 5 more",
-               run("train", path, "training.stop_after_steps=5", "parallel.zero=1", ranks=4), 0)
+        expect("go on with 4 ranks at ZeRO 1, experts over 2, leave after 5 more",
+               run("train", path, "training.stop_after_steps=5", "parallel.zero=1", "parallel.expert=2", ranks=4), 0,
+               "4 experts on 2 ranks: all on one machine")
         expect("go on alone to the end", run("train", path, "parallel.zero=0"), 0)
         check(f"{precision}: the same bits at every step", metrics(straight) == metrics(broken),
               [pair for pair in zip(metrics(straight), metrics(broken)) if pair[0] != pair[1]][:2])

@@ -245,11 +245,11 @@ def training_stopped_and_killed():
 
 def another_configuration():
     good = config("config")
-    job = Job("config", "-np", 2, ATHANOR, "train", good, ":", "-np", 1, ATHANOR, "train", good, "optimizer.learning_rate=0.5",
+    job = Job("config", "-np", 3, ATHANOR, "train", good, ":", "-np", 1, ATHANOR, "train", good, "optimizer.learning_rate=0.5",
               "training.max_steps=12", ranks=0)
     job.fault_time = time.time()
     expect_report("another configuration", job, [
-        r"world rank 2 on \S+: optimizer.learning_rate is 0.5 \(world rank 0: 0.0003\), training.max_steps is 12 \(world rank 0: 100000\)"],
+        r"world rank 3 on \S+: optimizer.learning_rate is 0.5 \(world rank 0: 0.0003\), training.max_steps is 12 \(world rank 0: 100000\)"],
         codes=(78,), deadline=30, flies=False)
 
 
@@ -259,9 +259,9 @@ def another_program():
     with open(other, "ab") as file:
         file.write(b"another build")
     good = config("program")
-    job = Job("program", "-np", 2, ATHANOR, "train", good, ":", "-np", 1, other, "train", good, ranks=0)
+    job = Job("program", "-np", 3, ATHANOR, "train", good, ":", "-np", 1, other, "train", good, ranks=0)
     job.fault_time = time.time()
-    expect_report("another program", job, [r"the ranks run different programs", r"world rank 2 on \S+ has the program [0-9a-f]{32}"],
+    expect_report("another program", job, [r"the ranks run different programs", r"world rank 3 on \S+ has the program [0-9a-f]{32}"],
                   codes=(78,), deadline=30, flies=False)
 
 

@@ -27,12 +27,12 @@ using model::CapacityPolicy;
 using model::Payload;
 using trainer::Recompute;
 
-parallel::MeshCommunicators& mesh_of(int expert) {
-  static std::map<int, std::unique_ptr<parallel::MeshCommunicators>> made;
-  auto& axes = made[expert];
+parallel::MeshCommunicators& mesh_of(int expert, int tensor = 1) {
+  static std::map<std::pair<int, int>, std::unique_ptr<parallel::MeshCommunicators>> made;
+  auto& axes = made[{expert, tensor}];
   if (!axes)
     axes = std::make_unique<parallel::MeshCommunicators>(
-        session(), parallel::Mesh({.data = 0, .expert = expert}, session().size()));
+        session(), parallel::Mesh({.data = 0, .expert = expert, .tensor = tensor}, session().size()));
   return *axes;
 }
 
@@ -73,7 +73,7 @@ TEST(ExpertLayout, CapacityAndPayloadsHaveTheBitsOfOneRank) {
   };
   for (LayoutCase layout : cases) {
     layout.degrees.expert = ranks;
-    expect_same_steps(layout, {.num_steps = 3});
+    expect_same_steps(layout, {.num_steps = 2});
   }
 }
 
@@ -91,7 +91,7 @@ TEST(ExpertLayout, RanksWithoutTokensAreOrdinary) {
                        .zero = 3,
                        .recompute = dtype == at::kFloat ? Recompute::kFull : Recompute::kNone,
                        .dtype = dtype},
-                      {.num_steps = 3, .prepare = choose_the_first_two});
+                      {.num_steps = 2, .prepare = choose_the_first_two});
 }
 
 // ---- checkpoints
@@ -165,7 +165,8 @@ Harness make(const HarnessAxes& axes, Recompute recompute = Recompute::kNone) {
 int64_t expert_elements(const Harness& made) {
   int64_t sum = 0;
   for (const auto& slice : made.store->slices())
-    if (slice.parameters->front()->is_expert) sum += slice.layout->used_size();
+    if (slice.parameters->front()->is_expert)
+      for (const model::Parameter* parameter : *slice.parameters) sum += parameter->num_elements();
   return sum;
 }
 
@@ -173,6 +174,25 @@ TEST(ExpertLayout, ARankHoldsItsShareOfTheExperts) {
   const int64_t all = expert_elements(make(HarnessAxes::of(mesh_of(1))));
   for (int expert = 2; expert <= session().size(); expert *= 2)
     EXPECT_EQ(expert_elements(make(HarnessAxes::of(mesh_of(expert)))) * expert, all) << expert;
+}
+
+// Two tensor ranks cut the width of the experts, which the others share out.
+TEST(ExpertLayout, TheWidthOfExpertsMayBeCut) {
+  const int ranks = session().size();
+  HarnessAxes axes = HarnessAxes::of(mesh_of(ranks / 2, 2));
+  axes.model.expert_width = axes.model.tensor;
+  EXPECT_EQ(expert_elements(make(axes)) * ranks, expert_elements(make(HarnessAxes::of(mesh_of(1)))));
+
+  const LayoutRunOptions options{.num_steps = 3};
+  const LayoutTrace cut = run_layout({.degrees = {.expert = ranks / 2, .tensor = 2}, .zero = 3}, axes,
+                                     session().world(), options);
+  if (session().rank() != 0) return;
+  const LayoutTrace alone = run_reference({}, options);
+  for (size_t step = 0; step < alone.steps.size(); ++step) {
+    EXPECT_NEAR(cut.steps[step].loss / alone.steps[step].loss, 1, 1e-5) << step;
+    EXPECT_NEAR(cut.steps[step].mtp_loss / alone.steps[step].mtp_loss, 1, 1e-5) << step;
+    EXPECT_NEAR(cut.steps[step].grad_norm / alone.steps[step].grad_norm, 1, 1e-5) << step;
+  }
 }
 
 // Choices of this rank's tokens whose expert lies on another rank, over all layers.

@@ -37,11 +37,11 @@ void share(Weights& weights) {
 }
 
 // What one rank computes, on rank 0 (the trace stays there: what ranks compare is the same on all of them).
-const Reference& reference(at::ScalarType dtype) {
-  static std::map<at::ScalarType, Reference> made;
-  auto [entry, is_new] = made.try_emplace(dtype);
+const Reference& reference(at::ScalarType dtype, std::optional<kernels::Fp8Scale> fp8 = std::nullopt) {
+  static std::map<std::pair<at::ScalarType, std::optional<kernels::Fp8Scale>>, Reference> made;
+  auto [entry, is_new] = made.try_emplace({dtype, fp8});
   if (!is_new) return entry->second;
-  if (session().rank() == 0) entry->second.trace = run_alone(dtype, kSteps, &entry->second.weights);
+  if (session().rank() == 0) entry->second.trace = run_alone(dtype, kSteps, &entry->second.weights, fp8);
   share(entry->second.weights);
   return entry->second;
 }
@@ -91,7 +91,7 @@ TEST_P(LayoutMatrix, TrainsTheModelOfOneRank) {
   const LayoutCase layout = GetParam();
   const MeshDegrees& degrees = layout.degrees;
   if (degrees.data * degrees.tensor != session().size()) return;  // of another world size
-  const Reference& expected = reference(layout.dtype);
+  const Reference& expected = reference(layout.dtype, layout.fp8);
   const HarnessAxes axes = HarnessAxes::of(axes_of(degrees));
   const bool is_exact = degrees.tensor == 1;
   const LayoutTrace trace =
@@ -119,45 +119,61 @@ LayoutCase layout(int data, int expert, int tensor, int zero, Recompute recomput
           .dtype = dtype};
 }
 
-constexpr auto kFull = Recompute::kFull, kNone = Recompute::kNone;
+LayoutCase fp8_layout(int data, int expert, int zero, Recompute recompute = Recompute::kNone,
+                      kernels::Fp8Scale scale = kernels::Fp8Scale::kPowerOfTwo) {
+  LayoutCase fp8 = layout(data, expert, 1, zero, recompute, at::kBFloat16);
+  fp8.fp8 = scale;
+  return fp8;
+}
+
+constexpr auto kFull = Recompute::kFull, kSelective = Recompute::kSelective, kNone = Recompute::kNone;
 constexpr auto kBf16 = at::kBFloat16;
+constexpr Recompute kRecomputes[] = {kNone, kSelective, kFull};
 
 // Every axis and every pair of axes, with the ZeRO stages and recomputation spread over them.
 const LayoutCase kChosen[] = {
     layout(1, 1, 1, 0),
-    layout(1, 1, 1, 1, kFull),
+    layout(1, 1, 1, 1, kSelective),
     layout(1, 1, 1, 3, kFull),
     layout(1, 1, 1, 2, kFull, kBf16),
     layout(2, 1, 1, 0),
     layout(2, 1, 1, 1, kFull),
     layout(2, 1, 1, 3),
-    layout(2, 1, 1, 3, kFull, kBf16),
+    layout(2, 1, 1, 3, kSelective, kBf16),
     layout(2, 2, 1, 0),
-    layout(2, 2, 1, 2, kFull),
+    layout(2, 2, 1, 2, kSelective),
     layout(2, 2, 1, 3, kNone, kBf16),
     layout(1, 1, 2, 0),
-    layout(1, 1, 2, 3, kFull),
+    layout(1, 1, 2, 3, kSelective),
     layout(4, 1, 1, 2),
-    layout(4, 1, 1, 3, kFull),
+    layout(4, 1, 1, 3, kSelective),
     layout(4, 2, 1, 1),
-    layout(4, 2, 1, 3, kFull, kBf16),
+    layout(4, 2, 1, 3, kSelective, kBf16),
     layout(4, 4, 1, 0, kFull),
     layout(4, 4, 1, 3),
     layout(2, 1, 2, 1),
-    layout(2, 2, 2, 3, kFull),
+    layout(2, 2, 2, 3, kSelective),
     layout(1, 1, 4, 0),
     layout(1, 1, 4, 3),
     layout(8, 1, 1, 0),
     layout(8, 1, 1, 3, kFull, kBf16),
-    layout(8, 2, 1, 1, kFull),
+    layout(8, 2, 1, 1, kSelective),
     layout(8, 4, 1, 3),
     layout(8, 8, 1, 2),
     layout(8, 8, 1, 3, kFull, kBf16),
     layout(4, 1, 2, 1),
-    layout(4, 4, 2, 3, kFull),
+    layout(4, 4, 2, 3, kSelective),
     layout(4, 2, 2, 2),
     layout(2, 2, 4, 3),
     layout(2, 1, 4, 0, kFull),
+    fp8_layout(1, 1, 3, kFull),
+    fp8_layout(2, 1, 3),
+    fp8_layout(2, 2, 3, kSelective),
+    fp8_layout(2, 1, 1, kNone, kernels::Fp8Scale::kFp32),
+    fp8_layout(4, 2, 2),
+    fp8_layout(4, 4, 3, kNone, kernels::Fp8Scale::kFp32),
+    fp8_layout(8, 4, 1, kFull),
+    fp8_layout(8, 1, 3),
 };
 
 // All divisions of up to 8 ranks, at all ZeRO stages.
@@ -169,7 +185,12 @@ std::vector<LayoutCase> all_layouts() {
         for (int zero = 0; zero <= 3; ++zero)
           for (const auto dtype : {at::kFloat, kBf16})
             if (tensor == 1 || dtype == at::kFloat)
-              all.push_back(layout(data, expert, tensor, zero, (zero + expert) % 2 ? kFull : kNone, dtype));
+              all.push_back(layout(data, expert, tensor, zero, kRecomputes[(zero + expert) % 3], dtype));
+  for (int data = 1; data <= 8; data *= 2)
+    for (int expert = 1; expert <= data; expert *= 2)
+      for (int zero = 0; zero <= 3; ++zero)
+        for (const auto scale : {kernels::Fp8Scale::kPowerOfTwo, kernels::Fp8Scale::kFp32})
+          all.push_back(fp8_layout(data, expert, zero, kRecomputes[(zero + expert) % 3], scale));
   return all;
 }
 

@@ -41,6 +41,8 @@ model::MicroBatch data_of(const model::ModelSpec& spec, int64_t step, int64_t m)
 HarnessOptions harness_options(const LayoutCase& layout) {
   return {.zero_stage = layout.zero,
           .compute_dtype = layout.dtype,
+          .fp8 = layout.fp8,
+          .gathers_fp8 = layout.zero != 2,  // the numbers do not depend on how they travel
           .recompute = layout.recompute,
           .adamw = {.weight_decay = 0.1},
           .schedule = {.kind = optim::ScheduleKind::kCosine,
@@ -169,9 +171,15 @@ LayoutTrace train(Harness& made, const HarnessAxes& axes, parallel::Communicator
 }  // namespace
 
 std::string LayoutCase::name() const {
-  const char* recomputed = recompute == trainer::Recompute::kNone ? "none" : "full";
+  const char* precision = dtype == at::kFloat                      ? "fp32"
+                          : !fp8                                   ? "bf16"
+                          : *fp8 == kernels::Fp8Scale::kPowerOfTwo ? "fp8"
+                                                                   : "fp8 with fp32 scales";
+  const char* recomputed = recompute == trainer::Recompute::kNone   ? "none"
+                           : recompute == trainer::Recompute::kFull ? "full"
+                                                                    : "selective";
   return fmt::format("data {}, expert {}, tensor {}, ZeRO {}, recompute {}, {}", degrees.data, degrees.expert,
-                     degrees.tensor, zero, recomputed, dtype == at::kFloat ? "fp32" : "bf16");
+                     degrees.tensor, zero, recomputed, precision);
 }
 
 std::string LayoutTrace::digest() const {
@@ -215,10 +223,11 @@ LayoutTrace run_layout(const LayoutCase& layout, const HarnessAxes& axes, parall
   return train(made, axes, world, options);
 }
 
-LayoutTrace run_alone(at::ScalarType dtype, int64_t num_steps, Weights* weights) {
+LayoutTrace run_alone(at::ScalarType dtype, int64_t num_steps, Weights* weights,
+                      std::optional<kernels::Fp8Scale> fp8) {
   parallel::SelfCommunicator self("alone");
   const HarnessAxes axes = HarnessAxes::replicated(self);
-  Harness made = make_harness({.dtype = dtype}, axes);
+  Harness made = make_harness({.dtype = dtype, .fp8 = fp8}, axes);
   LayoutTrace trace = train(made, axes, self, {.num_steps = num_steps});
   if (weights) *weights = weights_of(made);
   return trace;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct LayoutCase {
   int zero = 0;
   trainer::Recompute recompute = trainer::Recompute::kNone;
   at::ScalarType dtype = at::kFloat;
+  std::optional<kernels::Fp8Scale> fp8 = std::nullopt;  ///< with dtype bf16
   model::ExpertOptions experts = {};
 
   /// "data 4, expert 2, tensor 1, ZeRO 3, recompute none, fp32".
@@ -68,6 +70,7 @@ LayoutTrace run_layout(const LayoutCase& layout, const HarnessAxes& axes, parall
                        const LayoutRunOptions& options = {});
 
 /// The same run on one rank, without peers; `weights` receives the final masters.
-LayoutTrace run_alone(at::ScalarType dtype, int64_t num_steps, Weights* weights = nullptr);
+LayoutTrace run_alone(at::ScalarType dtype, int64_t num_steps, Weights* weights = nullptr,
+                      std::optional<kernels::Fp8Scale> fp8 = std::nullopt);
 
 }  // namespace athanor::tests

@@ -141,7 +141,6 @@ TEST(Deadline, ADifferentCollectiveIsReported) {
   });
   if (session().rank() != late_rank())
     expect_mentions(outcome.error, {"all_gather #1", "disagrees", "broadcast #1 on axis differing"});
-  EXPECT_LT(outcome.seconds, kDeadlineSeconds) << "a call that differs is seen before the deadline";
   meet_again();
 }
 

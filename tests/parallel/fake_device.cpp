@@ -104,10 +104,11 @@ class FakeCuda final : public c10::impl::DeviceGuardImplInterface {
   }
 
   static FakeStream& stream_of(c10::StreamId id) {
-    static std::mutex mutex;
-    static std::vector<std::unique_ptr<ThreadStream>> streams;
+    // Never destroyed: their threads wait in them when the process ends.
+    static auto& mutex = *new std::mutex;
+    static auto& streams = *new std::vector<ThreadStream*>;
     const std::lock_guard lock(mutex);
-    while (streams.size() <= static_cast<size_t>(id)) streams.push_back(std::make_unique<ThreadStream>());
+    while (streams.size() <= static_cast<size_t>(id)) streams.push_back(new ThreadStream);
     return *streams[id];
   }
 

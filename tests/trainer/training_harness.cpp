@@ -32,7 +32,9 @@ Harness::Harness(const model::ModelSpec& spec, const HarnessOptions& options, co
       model, axes.replicas,
       trainer::ParameterStoreOptions{.zero_stage = options.zero_stage,
                                      .compute_dtype = options.compute_dtype,
-                                     .device = options.device});
+                                     .device = options.device,
+                                     .fp8 = options.fp8,
+                                     .gathers_fp8 = options.gathers_fp8});
   store->load(reader);
   place_buffers();
   std::vector<optim::OptimizerSlice> slices;

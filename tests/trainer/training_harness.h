@@ -22,6 +22,8 @@ namespace athanor::tests {
 struct HarnessOptions {
   int zero_stage = 1;
   at::ScalarType compute_dtype = at::kFloat;
+  std::optional<kernels::Fp8Scale> fp8 = std::nullopt;
+  bool gathers_fp8 = true;
   trainer::Recompute recompute = trainer::Recompute::kNone;
   optim::AdamWHyper adamw = {};
   optim::ScheduleOptions schedule = {

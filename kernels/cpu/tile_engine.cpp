@@ -1,0 +1,95 @@
+// The engine that LibTorch exports, and whether it is to be trusted.
+#include <cmath>
+#include <cstring>
+#include <exception>
+#include <vector>
+
+#include <ATen/native/CPUBlas.h>
+
+#include "core/log.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/tile_products.h"
+
+namespace athanor::kernels::cpu {
+namespace {
+
+void libtorch_multiply(int64_t m, int64_t k, const Bf16* a, int64_t a_stride, const Bf16* b, float* c,
+                       int64_t c_stride, bool accumulate) {
+  at::native::cpublas::brgemm(m, kTileColumns, k, a_stride, kTileColumns, c_stride, accumulate,
+                              reinterpret_cast<const at::BFloat16*>(a),
+                              reinterpret_cast<const at::BFloat16*>(b), c);
+}
+
+void libtorch_release() {
+  at::native::cpublas::brgemm_release();
+}
+
+constexpr TileEngine kLibtorchEngine{libtorch_multiply, libtorch_release};
+
+const TileEngine* find_engine() {
+  if (!at::native::cpublas::could_pack(at::kBFloat16)) return nullptr;
+  try {
+    if (agrees_with_gemm(kLibtorchEngine)) return &kLibtorchEngine;
+    core::log::warning("the tile product of this machine gives wrong results; bf16 products use {}",
+                       gemm_kernel_name());
+  } catch (const std::exception& error) {
+    core::log::warning("the tile product of this machine failed ({}); bf16 products use {}", error.what(),
+                       gemm_kernel_name());
+  }
+  return nullptr;
+}
+
+float widened(Bf16 x) {
+  const uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+/// Values in [-1, 1) that bf16 holds exactly.
+std::vector<Bf16> sample_values(int64_t count, uint32_t seed) {
+  std::vector<Bf16> values(static_cast<size_t>(count));
+  for (auto& value : values) {
+    seed = seed * 1664525u + 1013904223u;
+    const float x = static_cast<float>(static_cast<int32_t>(seed >> 24) - 128) / 128.0f;
+    uint32_t bits;
+    std::memcpy(&bits, &x, sizeof(bits));
+    value.bits = static_cast<uint16_t>(bits >> 16);
+  }
+  return values;
+}
+
+}  // namespace
+
+const TileEngine* tile_engine() {
+  static const TileEngine* const engine = find_engine();
+  return engine;
+}
+
+bool agrees_with_gemm(const TileEngine& engine) {
+  constexpr int64_t kRows = 147, kColumns = 70, kDepth = 133;
+  const auto a = sample_values(kRows * kDepth, 1), b = sample_values(kColumns * kDepth, 2);
+  std::vector<float> out(kRows * kColumns);
+  for (const bool transposed : {false, true}) {
+    const Product product{kRows,
+                          kColumns,
+                          kDepth,
+                          {a.data(), true, transposed ? kRows : kDepth, transposed},
+                          {b.data(), true, transposed ? RightLayout::kRows : RightLayout::kColumns,
+                           transposed ? kColumns : kDepth},
+                          {out.data(), false, kColumns}};
+    // On this thread alone: another thread may be waiting for the answer in the middle of a loop of its own.
+    run_tile_piece(product, {0, 0, kRows, 0, kColumns}, engine);
+    for (int64_t i = 0; i < kRows * kColumns; ++i) {
+      const int64_t m = i / kColumns, n = i % kColumns;
+      double expected = 0;
+      for (int64_t k = 0; k < kDepth; ++k)
+        expected += static_cast<double>(widened(a[transposed ? k * kRows + m : m * kDepth + k])) *
+                    static_cast<double>(widened(b[transposed ? k * kColumns + n : n * kDepth + k]));
+      if (!(std::abs(out[i] - expected) <= 1e-3)) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace athanor::kernels::cpu
