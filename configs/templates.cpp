@@ -401,7 +401,7 @@ const std::vector<ConfigTemplate>& config_templates() {
       {"pretrain-moe-w1", "the MoE workload of the benchmarks: 64M parameters, 31M active", kMoeW1},
       {"pretrain-dense-w2", "the dense workload of the benchmarks: a Llama of 34M parameters", kDenseW2},
       {"pretrain-moe-16b",
-       "a 16B MoE (2.7B active) for 8 to 64 GPUs of 80 GB, every node of 8 with all experts", kMoe16b},
+       "a 16B MoE (2.7B active) for 8 to 64 GPUs of 80 GB, every node of 8 with all experts", kMoe16b, 8},
       {"tiny-text", "a Llama of under 2M parameters for a book-sized text such as tinyshakespeare",
        kTinyText},
   };

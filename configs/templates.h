@@ -1,6 +1,7 @@
 // Configurations to start from.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@ struct ConfigTemplate {
   std::string_view name;
   std::string_view meaning;  ///< one line
   std::string_view values;   ///< the options it sets, as YAML without comments
+  int64_t min_ranks = 1;     ///< fewer cannot hold it
 };
 
 const std::vector<ConfigTemplate>& config_templates();

@@ -76,10 +76,18 @@ TEST(Templates, PassEveryCheckAndAreCommented) {
   for (const ConfigTemplate& entry : config_templates()) {
     const std::string text = render_template(std::string(entry.name));
     EXPECT_EQ(to_string(check_yaml(text)), "") << entry.name;
-    EXPECT_EQ(to_string(check_yaml(text, {}, {.world_size = 1})), "") << entry.name;
+    EXPECT_EQ(to_string(check_yaml(text, {}, {.world_size = entry.min_ranks})), "") << entry.name;
     EXPECT_NE(text.find("# sequences per optimizer step, all ranks together"), std::string::npos);
   }
   EXPECT_THROW(render_template("quickstrat"), core::UsageError);
+}
+
+TEST(Templates, TheLargeOneRunsOn8To64Ranks) {
+  const std::string text = render_template("pretrain-moe-16b");
+  for (const int64_t ranks : {8, 16, 32, 64})
+    EXPECT_EQ(to_string(check_yaml(text, {}, {.world_size = ranks})), "") << ranks;
+  EXPECT_NE(to_string(check_yaml(text, {}, {.world_size = 4})).find("parallel.expert: 8 does not divide"),
+            std::string::npos);
 }
 
 }  // namespace
