@@ -19,6 +19,7 @@
 #   OUT              where summary.txt, log.txt and results go (default gpu_check_results)
 #   ATHANOR_PYTHON   the Python that has torch and transformers (default python3); LibTorch is taken from it
 #   PRETRAIN_DATA    for pack: a folder of texts (default ../shared/data); without it pretrain and train_cuda are left out
+#   W1_WITHOUT       for run: words in the names of cases of w1 to leave out ("ranks transformers": ours on one rank alone)
 #   PRETRAIN_MINUTES, PRETRAIN_SET   for run: wall time of the training (default 3), extra key=value overrides
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

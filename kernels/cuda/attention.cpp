@@ -7,6 +7,7 @@
 #include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
 
 #include "core/error.h"
 #include "kernels/cuda/plain_attention.h"
@@ -124,6 +125,7 @@ void for_each_document(const std::vector<int64_t>& offsets, Body body) {
 void attention(const at::Tensor& o_THW, const at::Tensor& lse_TH, const at::Tensor& q_THQ,
                const at::Tensor& k_TGQ, const at::Tensor& v_TGW, const std::vector<int64_t>& document_offsets,
                const AttentionOptions& options) {
+  const c10::NoGradGuard without_recording;
   if (q_THQ.size(0) == 0) return;
   if (fits_flash(q_THQ, v_TGW)) {
     const Documents documents(document_offsets, q_THQ.device());
@@ -147,6 +149,7 @@ void attention(const at::Tensor& o_THW, const at::Tensor& lse_TH, const at::Tens
 
 void attention_backward(const AttentionGradients& args, const std::vector<int64_t>& document_offsets,
                         const AttentionOptions& options) {
+  const c10::NoGradGuard without_recording;
   if (args.q_THQ.size(0) == 0) return;
   if (fits_flash(args.q_THQ, args.v_TGW))
     return flash_backward(args, Documents(document_offsets, args.q_THQ.device()), options);
@@ -162,6 +165,7 @@ void attention_with_cache(const at::Tensor& o_THW, const at::Tensor& q_THQ,
                           const std::vector<at::Tensor>& k_cache, const std::vector<at::Tensor>& v_cache,
                           const std::vector<int64_t>& num_new, const std::vector<int64_t>& length,
                           const AttentionOptions& options) {
+  const c10::NoGradGuard without_recording;
   int64_t first = 0;
   for (size_t i = 0; i < num_new.size(); first += num_new[i], ++i) {
     if (num_new[i] == 0) continue;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
 
 #include "kernels/cuda_plugin.h"
 #include "kernels/ops.h"
@@ -64,6 +65,7 @@ struct LossRows {
 void linear_cross_entropy(const at::Tensor& loss_T, const at::Tensor& lse_T, const at::Tensor& x_TD,
                           const at::Tensor& w_VD, const at::Tensor& labels_T, const VocabularyPart& part,
                           int64_t max_logits) {
+  const c10::NoGradGuard without_recording;
   if (x_TD.size(0) == 0) return;
   for_each_block(x_TD, w_VD, max_logits, [&](int64_t first, int64_t count, const at::Tensor& logits) {
     LossRows rows(loss_T.narrow(0, first, count), logits, labels_T.narrow(0, first, count), part);
@@ -73,6 +75,7 @@ void linear_cross_entropy(const at::Tensor& loss_T, const at::Tensor& lse_T, con
 }
 
 void linear_cross_entropy_with_gradient(const LossGradientArgs& args, int64_t max_logits) {
+  const c10::NoGradGuard without_recording;
   if (args.x_TD.size(0) == 0) {
     if (args.dw_VD.defined() && !args.accumulate_dw) args.dw_VD.zero_();
     return;

@@ -1,6 +1,7 @@
 #include "kernels/cuda/mixture_of_experts.h"
 
 #include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
 
 #include "core/error.h"
 #include "kernels/cuda_plugin.h"
@@ -27,6 +28,7 @@ int64_t num_chosen(const Permutation& permutation, int64_t num_tokens) {
 
 void route(const at::Tensor& expert_ids_TA, const at::Tensor& weights_TA, const at::Tensor& scores_TE,
            const at::Tensor& logits_TE, const at::Tensor& bias_E, const RouterOptions& options) {
+  const c10::NoGradGuard without_recording;
   check_num_experts("route", logits_TE.size(1));
   launch_cuda(
       "route", logits_TE, cuda_plugin().route,
@@ -40,6 +42,7 @@ void route(const at::Tensor& expert_ids_TA, const at::Tensor& weights_TA, const 
 void route_backward(const at::Tensor& dlogits_TE, const at::Tensor& dweights_TA, const at::Tensor& dscores_TE,
                     const at::Tensor& expert_ids_TA, const at::Tensor& scores_TE,
                     const RouterOptions& options) {
+  const c10::NoGradGuard without_recording;
   launch_cuda(
       "route_backward", scores_TE, cuda_plugin().route_backward,
       AthanorCudaRouteBackward{dlogits_TE.mutable_data_ptr<float>(), dweights_TA.const_data_ptr<float>(),
@@ -50,6 +53,7 @@ void route_backward(const at::Tensor& dlogits_TE, const at::Tensor& dweights_TA,
 }
 
 Permutation permutation_by_expert(const at::Tensor& expert_ids_TA, int64_t num_experts) {
+  const c10::NoGradGuard without_recording;
   check_num_experts("permutation_by_expert", num_experts);
   const int64_t num_slots = expert_ids_TA.numel();
   const int64_t num_pieces = (num_slots + kSlotsPerPiece - 1) / kSlotsPerPiece;
@@ -72,6 +76,7 @@ Permutation permutation_by_expert(const at::Tensor& expert_ids_TA, int64_t num_e
 }
 
 void permute(const at::Tensor& x_PD, const at::Tensor& x_TD, const Permutation& permutation) {
+  const c10::NoGradGuard without_recording;
   launch_cuda("permute", x_PD, cuda_plugin().gather_rows,
               AthanorCudaGatherRows{x_PD.mutable_data_ptr(), x_TD.const_data_ptr(),
                                     permutation.token_of_row.const_data_ptr<int32_t>(), x_PD.size(0),
@@ -80,6 +85,7 @@ void permute(const at::Tensor& x_PD, const at::Tensor& x_TD, const Permutation& 
 
 void combine(const at::Tensor& y_TD, const at::Tensor& y_PD, const at::Tensor& weights_TA,
              const Permutation& permutation) {
+  const c10::NoGradGuard without_recording;
   launch_cuda(
       "combine", y_TD, cuda_plugin().combine,
       AthanorCudaCombine{y_TD.mutable_data_ptr(), y_PD.const_data_ptr(), f32_or_null(weights_TA),
@@ -89,6 +95,7 @@ void combine(const at::Tensor& y_TD, const at::Tensor& y_PD, const at::Tensor& w
 
 void combine_backward(const at::Tensor& dy_PD, const at::Tensor& dweights_TA, const at::Tensor& dy_TD,
                       const at::Tensor& y_PD, const at::Tensor& weights_TA, const Permutation& permutation) {
+  const c10::NoGradGuard without_recording;
   launch_cuda("combine_backward", dy_PD, cuda_plugin().combine_backward,
               AthanorCudaCombineBackward{
                   dy_PD.mutable_data_ptr(), dweights_TA.mutable_data_ptr<float>(), dy_TD.const_data_ptr(),

@@ -4,6 +4,7 @@
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
+#include <c10/core/GradMode.h>
 
 #include "kernels/cuda/transfer.h"
 #include "kernels/cuda_plugin.h"
@@ -75,6 +76,7 @@ bool fits_at_once(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
 
 void matmul(const at::Tensor& out_MN, const at::Tensor& a_MK, const at::Tensor& b_KN, bool accumulate,
             const std::optional<at::Tensor>& bias_N) {
+  const c10::NoGradGuard without_recording;
   if (out_MN.numel() == 0) return;
   const auto [a, b] = alike(a_MK, b_KN);
   if (bias_N && bias_N->defined() && accumulate) {
@@ -104,6 +106,7 @@ void grouped_matmul_at_once(const at::Tensor& out_PN, const at::Tensor& a_PK, co
 
 void grouped_matmul(const at::Tensor& out_PN, const at::Tensor& a_PK, const at::Tensor& b_EKN,
                     const std::vector<int64_t>& offsets) {
+  const c10::NoGradGuard without_recording;
   if (out_PN.numel() == 0) return;
   const bool are_few = a_PK.size(0) < kRowsPerExpertForLoop * b_EKN.size(0);
   if (are_few && fits_at_once(out_PN, a_PK, b_EKN) && compute_capability(a_PK.device()) >= 90)
@@ -114,6 +117,7 @@ void grouped_matmul(const at::Tensor& out_PN, const at::Tensor& a_PK, const at::
 
 void grouped_matmul_tn(const at::Tensor& out_ENK, const at::Tensor& a_PN, const at::Tensor& b_PK,
                        const std::vector<int64_t>& offsets, bool accumulate) {
+  const c10::NoGradGuard without_recording;
   if (out_ENK.numel() == 0) return;
   const auto [a, b] = alike(a_PN, b_PK);
   for (size_t e = 0; e + 1 < offsets.size(); ++e) {
@@ -127,6 +131,7 @@ void grouped_matmul_tn(const at::Tensor& out_ENK, const at::Tensor& a_PN, const 
 }
 
 void sum_rows(const at::Tensor& out_N, const at::Tensor& a_TN, bool accumulate) {
+  const c10::NoGradGuard without_recording;
   const int64_t num_partials =
       (a_TN.size(0) + ATHANOR_CUDA_ROWS_PER_PARTIAL - 1) / ATHANOR_CUDA_ROWS_PER_PARTIAL;
   const at::Tensor partial = at::empty({num_partials, a_TN.size(1)}, out_N.options());

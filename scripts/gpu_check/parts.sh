@@ -35,7 +35,7 @@ two_cores() { lscpu -p=CPU,CORE | grep -v '^#' | sort -t, -k2,2n -u | head -2 | 
 
 part_w1() {
   check w1/compare 240 taskset -c "$(two_cores)" "$python" bench/w1/compare.py "$work/bin/athanor" scripts/mpirun.sh --python "$python" \
-    --steps 6 --rounds 1 --without "full recomputation"
+    --steps 6 --rounds 1 --without "full recomputation" ${W1_WITHOUT:-}
   sed -n '/^##### w1/,$p' "$out/log.txt" | grep -E '^\{|^athanor on' || true
 }
 

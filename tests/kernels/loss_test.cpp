@@ -147,7 +147,7 @@ TEST(LinearCrossEntropy, WeightGradientsAddUpInOneChain) {
 // The whole computed in `num_parts` pieces of the vocabulary: what travels between ranks is here taken in a
 // first pass, put together in fp64, and handed to a second one.
 struct Parts {
-  explicit Parts(const Inputs& in, int64_t num_parts) : in(in), count(num_parts), states(num_parts) {
+  explicit Parts(const Inputs& inputs, int64_t num_parts) : in(inputs), count(num_parts), states(num_parts) {
     for (int64_t i = 0; i < count; ++i)
       gradients_of_part(i, [&](const at::Tensor& part) { states[i].push_back(part.clone()); });
   }
