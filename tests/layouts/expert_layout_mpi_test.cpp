@@ -111,7 +111,8 @@ void save(Harness& made, const std::string& directory, int64_t step) {
                                         .rank = world.rank(),
                                         .num_ranks = world.size()});
   const trainer::RunCounters counters{.step = step, .optimizer_steps = made.optimizer->num_steps()};
-  writer.save(trainer::make_snapshot(state_of(made), counters, kIdentity, "", world.rank() == 0));
+  const auto state = trainer::make_snapshot(state_of(made), counters, kIdentity, "", world.rank() == 0);
+  writer.save(state.snapshot, checkpoints::IfBusy::kWait);
   writer.wait();
   world.barrier();
 }

@@ -350,7 +350,7 @@ std::string save(Training& run, int64_t step, const std::string& directory, para
                                         .start_id = id,
                                         .rank = world.rank(),
                                         .num_ranks = world.size()});
-  writer.save(snapshot, checkpoints::IfBusy::kWait);
+  writer.save(snapshot.snapshot, checkpoints::IfBusy::kWait);
   writer.wait();
   world.barrier();
   return directory + "/" + checkpoints::checkpoint_name(static_cast<uint64_t>(step));
