@@ -3,8 +3,7 @@
 
 # A test file is mostly GoogleTest's headers and code that runs once: a precompiled header that holds them, and less
 # optimising, halve what it costs to compile.
-# (At -O1 GCC 12 warns of bounds inside std::string that nobody crosses.)
-set(ATHANOR_TEST_OPTIONS $<$<CONFIG:Release>:-O1> $<$<CONFIG:Release>:-Wno-array-bounds> $<$<CONFIG:Release>:-Wno-restrict>)
+set(ATHANOR_TEST_OPTIONS $<$<CONFIG:Release>:-O1>)
 function(athanor_compile_as_test target torch)
   target_compile_options(${target} PRIVATE ${ATHANOR_TEST_OPTIONS})
   target_compile_definitions(${target} PRIVATE

@@ -21,9 +21,7 @@ core::FileSystem& disk() {
 
 std::string reference_directory() {
   if (const char* const chosen = std::getenv("ATHANOR_REFERENCE_DIR")) return chosen;
-  const std::string own = std::string(ATHANOR_SOURCE_DIR) + "/tests/reference";
-  if (stdfs::exists(own)) return own;
-  return std::string(ATHANOR_SOURCE_DIR) + "/../shared/reference/fixtures";
+  return ATHANOR_SOURCE_DIR "/tests/reference";
 }
 
 std::vector<std::string> safetensors_files() {

@@ -76,7 +76,7 @@ const Case kCases[] = {
     {"optimizer: {name: adamv}",
      "run.yaml:1:19: error: optimizer.name: expected adamw, found `adamv`; did you mean `adamw`?"},
     {"run: {device: gpu}",
-     "run.yaml:1:15: error: run.device: expected cpu, found `gpu`; did you mean `cpu`?"},
+     "run.yaml:1:15: error: run.device: expected one of cpu, cuda, found `gpu`; did you mean `cpu`?"},
     {"run: {name: [a]}", "run.yaml:1:13: error: run.name: expected text, found a list"},
     {"run: {name: null}", "run.yaml:1:13: error: run.name: expected text, found nothing"},
     {"run: {name: a/b}",

@@ -211,7 +211,7 @@ TEST(LinearCrossEntropy, PartsOfTheVocabularyGiveTheWhole) {
         dx += part.dx;
         dw.push_back(part.dw);
       }
-      const double tolerance = std::max(4e-6, testing::rounding_of(dtype));
+      const double tolerance = std::max(1e-5, testing::rounding_of(dtype));  // sums in another order
       EXPECT_TRUE(near(dx, whole.dx.to(at::kFloat), tolerance));
       EXPECT_TRUE(near(at::cat(dw), whole.dw, tolerance));
     }
