@@ -11,6 +11,7 @@
 #include "core/rng.h"
 #include "model/initialise.h"
 #include "parallel/self_communicator.h"
+#include "trainer/step_totals.h"
 
 namespace athanor::tests {
 namespace {
@@ -123,10 +124,8 @@ double weight_distance(Harness& made, const Weights& expected, parallel::Communi
     difference += (value - wanted) * (value - wanted);
     total += wanted * wanted;
   });
-  const at::Tensor sums = at::tensor({difference, total}, at::kDouble);
-  world.all_reduce(sums, parallel::ReduceOp::kSum).wait();
-  const double* values = sums.const_data_ptr<double>();
-  return std::sqrt(values[0] / values[1]);
+  return std::sqrt(trainer::sum_by_micro_batch({difference}, world) /
+                   trainer::sum_by_micro_batch({total}, world));
 }
 
 Weights weights_of(Harness& made) {
