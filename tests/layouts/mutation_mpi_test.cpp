@@ -69,18 +69,24 @@ class NormWithoutExperts final : public parallel::Communicator {
   bool has_lied_ = false;
 };
 
+// Experts in pairs where there are ranks for it, all data parallel.
+LayoutCase layout() {
+  const int ranks = session().size();
+  return {.degrees = {.data = ranks, .expert = ranks >= 4 ? 2 : 1}, .zero = 3};
+}
+
+// One for all tests: a session has room for so many communicators.
+parallel::MeshCommunicators& shared_axes() {
+  static parallel::MeshCommunicators axes(session(), parallel::Mesh(layout().degrees, session().size()));
+  return axes;
+}
+
 class Mutation : public testing::Test {
  protected:
-  // Experts in pairs where there are ranks for it, all data parallel.
-  LayoutCase layout() const {
-    const int ranks = session().size();
-    return {.degrees = {.data = ranks, .expert = ranks >= 4 ? 2 : 1}, .zero = 3};
-  }
   LayoutTrace run(const HarnessAxes& axes, const LayoutRunOptions& options) {
     return run_layout(layout(), axes, session().world(), options);
   }
-  parallel::Mesh mesh_{layout().degrees, session().size()};
-  parallel::MeshCommunicators axes_{session(), mesh_};
+  parallel::MeshCommunicators& axes_ = shared_axes();
 };
 
 TEST_F(Mutation, RunsAgreeWithoutOne) {
