@@ -14,11 +14,10 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
 
 find_program(ATHANOR_CCACHE ccache)
 if(ATHANOR_CCACHE)
-  # The sloppiness settings let a cached object be reused beside a precompiled header; dependencies come from the
-  # compiler (depend mode), so that a file that is not in the cache is not preprocessed once more to look for it.
+  # The sloppiness settings let a cached object be reused beside a precompiled header.
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
-      CCACHE_DEPEND=1 CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${ATHANOR_CCACHE})
+      CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${ATHANOR_CCACHE})
 endif()
 find_program(ATHANOR_MOLD mold)
 if(ATHANOR_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 12.1)
