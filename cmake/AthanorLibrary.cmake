@@ -1,5 +1,5 @@
 # athanor_library(FOLDER [TORCH] SOURCES a.cpp ... [LINK target ...]): the library of one folder, athanor::FOLDER.
-# TORCH adds LibTorch and the lean precompiled header.
+# TORCH adds LibTorch and the lean precompiled header; without it, one of the standard library alone.
 function(athanor_library folder)
   cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LINK" ${ARGN})
   add_library(athanor_${folder} STATIC ${ARG_SOURCES})
@@ -7,6 +7,9 @@ function(athanor_library folder)
   target_link_libraries(athanor_${folder} PUBLIC athanor_flags ${ARG_LINK})
   if(ARG_TORCH)
     athanor_use_torch(athanor_${folder})
+  else()
+    athanor_precompiled(athanor_std_pch std_pch.h)
+    target_precompile_headers(athanor_${folder} REUSE_FROM athanor_std_pch)
   endif()
 endfunction()
 
@@ -43,4 +46,9 @@ function(athanor_use_torch target)
     athanor_precompiled(athanor_pch pch.h LINK athanor_torch)
   endif()
   target_precompile_headers(${target} REUSE_FROM ${precompiled})
+endfunction()
+
+# athanor_sees_whole_aten(SOURCE ...): files that need what cmake/lean_torch leaves out.
+function(athanor_sees_whole_aten)
+  set_source_files_properties(${ARGN} PROPERTIES COMPILE_DEFINITIONS ATHANOR_WHOLE_ATEN SKIP_PRECOMPILE_HEADERS ON)
 endfunction()

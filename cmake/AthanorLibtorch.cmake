@@ -31,6 +31,7 @@ endforeach()
 add_library(athanor_torch INTERFACE)
 target_link_libraries(athanor_torch INTERFACE athanor_import_torch_cpu athanor_import_c10)
 target_compile_options(athanor_torch INTERFACE
+  "SHELL:-idirafter ${PROJECT_SOURCE_DIR}/cmake/lean_torch"
   "SHELL:-idirafter ${ATHANOR_TORCH_DIR}/include"
   "SHELL:-idirafter ${ATHANOR_TORCH_DIR}/include/torch/csrc/api/include"
   -Wno-unused-parameter)

@@ -28,9 +28,9 @@ class Rules {
 
 void check_end(const TrainingConfig& training, Rules& rules) {
   std::vector<std::string> limits;
-  if (training.max_steps > 0) limits.push_back("training.max_steps");
-  if (training.max_tokens > 0) limits.push_back("training.max_tokens");
-  if (training.max_epochs > 0) limits.push_back("training.max_epochs");
+  if (training.max_steps > 0) limits.emplace_back("training.max_steps");
+  if (training.max_tokens > 0) limits.emplace_back("training.max_tokens");
+  if (training.max_epochs > 0) limits.emplace_back("training.max_epochs");
   rules.require(
       !limits.empty(), {"training.max_steps", "training.max_tokens", "training.max_epochs"},
       "nothing ends the run; give one of training.max_steps, training.max_tokens, training.max_epochs");

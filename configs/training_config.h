@@ -54,8 +54,9 @@ struct TrainingConfig {
     visit(
         "reproducible", section.reproducible,
         {.meaning =
-             "strict: the same bits on every layout that can give them; fast may choose otherwise (both use "
-             "the same invariant kernels today)",
+             "strict: the same bits on every layout that can give them; fast: gradients are reduced once per "
+             "step (parallel.zero 0 and 1) and an expert's weight gradient is one product over the rows of "
+             "all ranks, so bits depend on the degrees",
          .choices = {"fast", "strict"}});
     describe_validation(section, visit);
     visit("max_skipped_steps", section.max_skipped_steps,
@@ -191,6 +192,7 @@ struct ParallelConfig {
   int64_t pipeline = 1;
   int64_t context = 1;
   int64_t prefetch_blocks = 1;
+  std::string overlap = "auto";
   bool expert_tensor = false;
   std::string expert_payload = "auto";
   double timeout = 600;
@@ -225,6 +227,12 @@ struct ParallelConfig {
            .unit = "blocks",
            .minimum = 0,
            .maximum = 64});
+    visit(
+        "overlap", section.overlap,
+        {.meaning = "whether host data moves while a rank computes: a thread drives MPI, and reductions keep "
+                    "more of a block on its way (auto: where ranks lie on several machines; within one it "
+                    "takes the cores that compute)",
+         .choices = {"auto", "on", "off"}});
     visit(
         "expert_tensor", section.expert_tensor,
         {.meaning = "tensor parallelism cuts the width of every expert too; false: a tensor rank holds whole "

@@ -7,7 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -244,42 +243,40 @@ void diff(const Options& options) {
 
 // ---- the command line ----
 
-CLI::App* add(CLI::App& parent, const char* name, const char* help, const std::shared_ptr<Options>& options,
-              const std::function<void(const Options&)>& action) {
-  CLI::App* const command = parent.add_subcommand(name, help);
-  command->add_flag("--json", options->json, "print JSON");
-  command->callback([options, action] { action(*options); });
+Command add(Command parent, const char* name, const char* help, const std::shared_ptr<Options>& options,
+            const std::function<void(const Options&)>& action) {
+  Command command = parent.add_command(name, help);
+  command.add_flag("--json", options->json, "print JSON");
+  command.runs([options, action] { action(*options); });
   return command;
 }
 
 }  // namespace
 
-void add_checkpoint_command(CLI::App& root) {
+void add_checkpoint_command(Command root) {
   const auto options = std::make_shared<Options>();
-  CLI::App* const command =
-      root.add_subcommand("checkpoint", "looks at, checks, compares and removes checkpoints");
-  command->require_subcommand(1);
-  add(*command, "list", "the checkpoints of a run or of a directory, oldest first", options, list)
-      ->add_option("DIR", options->path, "directory of checkpoints, or of a run")
-      ->required();
-  CLI::App* const show_command = add(*command, "show", "what one checkpoint holds", options, show);
-  show_command->add_option("PATH", options->path, "a checkpoint, or a directory (its newest)")->required();
-  show_command->add_flag("--tensors", options->shows_tensors, "list the tensors, too");
-  add(*command, "verify", "reads every byte and compares digests; exit code 65 when something is damaged",
+  Command command = root.add_command("checkpoint", "looks at, checks, compares and removes checkpoints");
+  command.requires_command();
+  add(command, "list", "the checkpoints of a run or of a directory, oldest first", options, list)
+      .add_option("DIR", options->path, "directory of checkpoints, or of a run")
+      .required();
+  Command show_command = add(command, "show", "what one checkpoint holds", options, show);
+  show_command.add_option("PATH", options->path, "a checkpoint, or a directory (its newest)").required();
+  show_command.add_flag("--tensors", options->shows_tensors, "list the tensors, too");
+  add(command, "verify", "reads every byte and compares digests; exit code 65 when something is damaged",
       options, verify)
-      ->add_option("PATH", options->path, "a checkpoint, or a directory (all in it)")
-      ->required();
-  CLI::App* const prune_command =
-      add(*command, "prune", "removes all but the newest good checkpoints", options, prune);
-  prune_command->add_option("DIR", options->path, "directory of checkpoints, or of a run")->required();
-  prune_command->add_option("--keep", options->num_to_keep, "how many good ones stay (at least 1)")
-      ->required()
-      ->check(CLI::PositiveNumber);
-  CLI::App* const diff_command =
-      add(*command, "diff", "compares two checkpoints tensor by tensor", options, diff);
-  diff_command->add_option("A", options->path, "a checkpoint, or a directory (its newest)")->required();
-  diff_command->add_option("B", options->other_path, "another")->required();
-  diff_command->add_flag("--all", options->shows_all, "list equal tensors, too");
+      .add_option("PATH", options->path, "a checkpoint, or a directory (all in it)")
+      .required();
+  Command prune_command =
+      add(command, "prune", "removes all but the newest good checkpoints", options, prune);
+  prune_command.add_option("DIR", options->path, "directory of checkpoints, or of a run").required();
+  prune_command.add_option("--keep", options->num_to_keep, "how many good ones stay (at least 1)")
+      .required()
+      .above_zero();
+  Command diff_command = add(command, "diff", "compares two checkpoints tensor by tensor", options, diff);
+  diff_command.add_option("A", options->path, "a checkpoint, or a directory (its newest)").required();
+  diff_command.add_option("B", options->other_path, "another").required();
+  diff_command.add_flag("--all", options->shows_all, "list equal tensors, too");
 }
 
 }  // namespace athanor::launch

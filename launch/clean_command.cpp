@@ -67,19 +67,18 @@ void run_clean(const CleanArguments& arguments) {
 
 }  // namespace
 
-void add_clean_command(CLI::App& root) {
+void add_clean_command(Command root) {
   auto arguments = std::make_shared<CleanArguments>();
-  CLI::App* command = root.add_subcommand(
+  Command command = root.add_command(
       "clean", "Turn raw text into cleaned documents, with a report of what each rule removed");
-  command->add_option("config", arguments->config, "the configuration (YAML) with a section `clean`")
-      ->required();
-  command->add_option("overrides", arguments->overrides, "clean.key=value, over the file");
-  command->add_option("--shard", arguments->shard,
-                      "I/N: only stage 1 of part I (from 0) of N, for jobs without MPI; then --merge N");
-  command->add_option("--merge", arguments->num_merged, "N: only stage 2, over N finished parts")
-      ->check(CLI::PositiveNumber);
-  command->add_flag("--json", arguments->json, "print the report as JSON");
-  command->callback([arguments] { run_clean(*arguments); });
+  command.add_option("config", arguments->config, "the configuration (YAML) with a section `clean`")
+      .required();
+  command.add_option("overrides", arguments->overrides, "clean.key=value, over the file");
+  command.add_option("--shard", arguments->shard,
+                     "I/N: only stage 1 of part I (from 0) of N, for jobs without MPI; then --merge N");
+  command.add_option("--merge", arguments->num_merged, "N: only stage 2, over N finished parts").above_zero();
+  command.add_flag("--json", arguments->json, "print the report as JSON");
+  command.runs([arguments] { run_clean(*arguments); });
 }
 
 }  // namespace athanor::launch

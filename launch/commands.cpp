@@ -3,7 +3,7 @@
 namespace athanor::launch {
 
 // In the order of the work: configure, prepare data, train, use the model.
-void add_all_commands(CLI::App& root) {
+void add_all_commands(Command root) {
   add_train_command(root);
   add_config_commands(root);
   add_synth_command(root);

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "configs/load.h"
@@ -59,15 +58,15 @@ void check(const CheckArguments& arguments) {
   if (!arguments.is_json) print(arguments.path + ": ok\n");
 }
 
-void add_check(CLI::App& root) {
-  CLI::App* command = root.add_subcommand("check", "Reports every error of a configuration at once");
+void add_check(Command root) {
+  Command command = root.add_command("check", "Reports every error of a configuration at once");
   const auto arguments = std::make_shared<CheckArguments>();
-  command->add_option("config", arguments->path, "configuration file")->required();
-  command->add_option("overrides", arguments->overrides, "section.key=value, applied over the file");
-  command->add_option("-n,--ranks", arguments->world_size, "check the layout for so many ranks")
-      ->check(CLI::Range(1, 1 << 20));
-  command->add_flag("--json", arguments->is_json, "print the errors as JSON");
-  command->callback([arguments] { check(*arguments); });
+  command.add_option("config", arguments->path, "configuration file").required();
+  command.add_option("overrides", arguments->overrides, "section.key=value, applied over the file");
+  command.add_option("-n,--ranks", arguments->world_size, "check the layout for so many ranks")
+      .between(1, 1 << 20);
+  command.add_flag("--json", arguments->is_json, "print the errors as JSON");
+  command.runs([arguments] { check(*arguments); });
 }
 
 struct ExplainArguments {
@@ -93,19 +92,18 @@ void explain(const ExplainArguments& arguments) {
   print(is_everything ? configs::list_text(options) : explain_as_text(options));
 }
 
-void add_explain(CLI::App& root) {
-  CLI::App* command = root.add_subcommand("explain", "An option's meaning, type, unit, default and range");
+void add_explain(Command root) {
+  Command command = root.add_command("explain", "An option's meaning, type, unit, default and range");
   const auto arguments = std::make_shared<ExplainArguments>();
-  command->add_option("key", arguments->key,
-                      "option or section, such as training.max_steps (none: list all)");
-  CLI::Option* json = command->add_flag("--json", arguments->is_json, "print JSON");
-  command->add_flag("--markdown", arguments->is_markdown, "print the whole reference page")->excludes(json);
-  command->callback([arguments] { explain(*arguments); });
+  command.add_option("key", arguments->key, "option or section, such as training.max_steps (none: list all)");
+  const Option json = command.add_flag("--json", arguments->is_json, "print JSON");
+  command.add_flag("--markdown", arguments->is_markdown, "print the whole reference page").excludes(json);
+  command.runs([arguments] { explain(*arguments); });
 }
 
-void add_schema(CLI::App& root) {
-  CLI::App* command = root.add_subcommand("schema", "The JSON Schema of a configuration, for editors");
-  command->callback([] { print(configs::json_schema()); });
+void add_schema(Command root) {
+  Command command = root.add_command("schema", "The JSON Schema of a configuration, for editors");
+  command.runs([] { print(configs::json_schema()); });
 }
 
 struct InitArguments {
@@ -131,18 +129,18 @@ void init(const InitArguments& arguments) {
   print(configs::render_template(arguments.name));
 }
 
-void add_init(CLI::App& root) {
-  CLI::App* command = root.add_subcommand("init", "Prints a commented configuration to start from");
+void add_init(Command root) {
+  Command command = root.add_command("init", "Prints a commented configuration to start from");
   const auto arguments = std::make_shared<InitArguments>();
-  command->add_option("template", arguments->name, "which one");
-  command->add_flag("--list", arguments->is_list, "list the templates");
-  command->add_flag("--json", arguments->is_json, "with --list: print JSON");
-  command->callback([arguments] { init(*arguments); });
+  command.add_option("template", arguments->name, "which one");
+  command.add_flag("--list", arguments->is_list, "list the templates");
+  command.add_flag("--json", arguments->is_json, "with --list: print JSON");
+  command.runs([arguments] { init(*arguments); });
 }
 
 }  // namespace
 
-void add_config_commands(CLI::App& root) {
+void add_config_commands(Command root) {
   add_check(root);
   add_explain(root);
   add_schema(root);

@@ -86,34 +86,33 @@ void run_doctor(DoctorArguments arguments) {
   }
 }
 
-void add_degree(CLI::App& command, const char* name, int& degree, const char* meaning) {
-  command.add_option(name, degree, meaning)->check(CLI::Range(1, 65536));
+void add_degree(Command command, const char* name, int& degree, const char* meaning) {
+  command.add_option(name, degree, meaning).between(1, 65536);
 }
 
 }  // namespace
 
-void add_doctor_command(CLI::App& root) {
+void add_doctor_command(Command root) {
   auto arguments = std::make_shared<DoctorArguments>();
-  CLI::App* command = root.add_subcommand(
+  Command command = root.add_command(
       "doctor",
       "What this machine has, measured: matrix products, memory, disk; with --network every axis of a mesh");
-  command->add_option("config", arguments->config, "a configuration whose layout is measured (YAML)");
-  command->add_option("overrides", arguments->overrides, "section.key=value, over the file");
-  command->add_flag("--network", arguments->network,
-                    "measure the collectives of every axis instead; start it under mpirun");
-  command->add_flag("--json", arguments->json, "print the facts as JSON");
-  command->add_option("--dir", arguments->directory, "where writing to disk is measured")
-      ->capture_default_str();
-  command->add_option("--timeout", arguments->timeout_s, "seconds after which a silent rank is reported")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  add_degree(*command, "--data", arguments->degrees.data,
+  command.add_option("config", arguments->config, "a configuration whose layout is measured (YAML)");
+  command.add_option("overrides", arguments->overrides, "section.key=value, over the file");
+  command.add_flag("--network", arguments->network,
+                   "measure the collectives of every axis instead; start it under mpirun");
+  command.add_flag("--json", arguments->json, "print the facts as JSON");
+  command.add_option("--dir", arguments->directory, "where writing to disk is measured").shows_default();
+  command.add_option("--timeout", arguments->timeout_s, "seconds after which a silent rank is reported")
+      .above_zero()
+      .shows_default();
+  add_degree(command, "--data", arguments->degrees.data,
              "data-parallel degree (default: what the others leave)");
-  add_degree(*command, "--tensor", arguments->degrees.tensor, "tensor-parallel degree");
-  add_degree(*command, "--expert", arguments->degrees.expert, "expert-parallel degree");
-  add_degree(*command, "--pipeline", arguments->degrees.pipeline, "pipeline-parallel degree");
-  add_degree(*command, "--context", arguments->degrees.context, "context-parallel degree");
-  command->callback([arguments] { run_doctor(*arguments); });
+  add_degree(command, "--tensor", arguments->degrees.tensor, "tensor-parallel degree");
+  add_degree(command, "--expert", arguments->degrees.expert, "expert-parallel degree");
+  add_degree(command, "--pipeline", arguments->degrees.pipeline, "pipeline-parallel degree");
+  add_degree(command, "--context", arguments->degrees.context, "context-parallel degree");
+  command.runs([arguments] { run_doctor(*arguments); });
 }
 
 }  // namespace athanor::launch

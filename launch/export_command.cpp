@@ -23,24 +23,24 @@ void run_export(const ExportArguments& arguments) {
 
 }  // namespace
 
-void add_export_command(CLI::App& root) {
+void add_export_command(Command root) {
   auto arguments = std::make_shared<ExportArguments>();
-  CLI::App* command = root.add_subcommand("export", "Write a model in another program's format");
-  command->add_option("model", arguments->model, "a run directory, a checkpoint, or a Hugging Face directory")
-      ->required();
+  Command command = root.add_command("export", "Write a model in another program's format");
+  command.add_option("model", arguments->model, "a run directory, a checkpoint, or a Hugging Face directory")
+      .required();
   command
-      ->add_option("--format", arguments->format,
-                   "hf: config.json and safetensors that transformers and vLLM load")
-      ->check(CLI::IsMember({"hf"}))
-      ->capture_default_str();
-  command->add_option("--dtype", arguments->dtype, "precision of the weights")
-      ->check(CLI::IsMember({"fp32", "bf16"}))
-      ->capture_default_str();
-  command->add_option("--output", arguments->output, "directory to write")->required();
-  command->add_option("--max-shard-gb", arguments->max_shard_gb, "largest weight file, in gigabytes")
-      ->check(CLI::Range(0.001, 1000.0))
-      ->capture_default_str();
-  command->callback([arguments] { run_export(*arguments); });
+      .add_option("--format", arguments->format,
+                  "hf: config.json and safetensors that transformers and vLLM load")
+      .one_of({"hf"})
+      .shows_default();
+  command.add_option("--dtype", arguments->dtype, "precision of the weights")
+      .one_of({"fp32", "bf16"})
+      .shows_default();
+  command.add_option("--output", arguments->output, "directory to write").required();
+  command.add_option("--max-shard-gb", arguments->max_shard_gb, "largest weight file, in gigabytes")
+      .between(0.001, 1000.0)
+      .shows_default();
+  command.runs([arguments] { run_export(*arguments); });
 }
 
 }  // namespace athanor::launch

@@ -73,36 +73,36 @@ void run_generate(GenerateArguments& arguments) {
 
 }  // namespace
 
-void add_generate_command(CLI::App& root) {
+void add_generate_command(Command root) {
   auto arguments = std::make_shared<GenerateArguments>();
-  CLI::App* command = root.add_subcommand("generate", "Continue prompts");
-  arguments->model.add_to(*command);
+  Command command = root.add_command("generate", "Continue prompts");
+  arguments->model.add_to(command);
   auto& options = arguments->options;
-  command->add_option("--prompt", arguments->prompt,
-                      "text to continue; printed with its continuation as it comes");
-  command->add_option("--input", arguments->input, "JSON lines: {\"prompt\": ...} or {\"ids\": [...]}");
-  command->add_option("--output", arguments->output,
-                      "JSON lines: {\"text\": ..., \"ids\": [...]}, the new tokens only");
-  command->add_option("--max-new-tokens", options.max_new_tokens, "tokens per prompt at most")
-      ->check(CLI::Range(1, 1 << 30))
-      ->capture_default_str();
-  command->add_option("--temperature", options.sampling.temperature, "0: greedy")->capture_default_str();
-  command->add_option("--top-k", options.sampling.top_k, "only the k most likely tokens (0: all)")
-      ->capture_default_str();
+  command.add_option("--prompt", arguments->prompt,
+                     "text to continue; printed with its continuation as it comes");
+  command.add_option("--input", arguments->input, "JSON lines: {\"prompt\": ...} or {\"ids\": [...]}");
+  command.add_option("--output", arguments->output,
+                     "JSON lines: {\"text\": ..., \"ids\": [...]}, the new tokens only");
+  command.add_option("--max-new-tokens", options.max_new_tokens, "tokens per prompt at most")
+      .between(1, 1 << 30)
+      .shows_default();
+  command.add_option("--temperature", options.sampling.temperature, "0: greedy").shows_default();
+  command.add_option("--top-k", options.sampling.top_k, "only the k most likely tokens (0: all)")
+      .shows_default();
   command
-      ->add_option("--top-p", options.sampling.top_p,
-                   "only the likeliest tokens that hold this much probability")
-      ->capture_default_str();
+      .add_option("--top-p", options.sampling.top_p,
+                  "only the likeliest tokens that hold this much probability")
+      .shows_default();
   command
-      ->add_option("--min-p", options.sampling.min_p,
-                   "only tokens at least so likely, relative to the likeliest")
-      ->capture_default_str();
-  command->add_option("--seed", options.sampling.seed, "of the random numbers")->capture_default_str();
-  command->add_option("--batch-size", options.batch_size, "prompts decoded together")
-      ->check(CLI::Range(1, 65536))
-      ->capture_default_str();
-  command->add_flag("--ignore-eos", arguments->ignore_eos, "go on after an end token");
-  command->callback([arguments] { run_generate(*arguments); });
+      .add_option("--min-p", options.sampling.min_p,
+                  "only tokens at least so likely, relative to the likeliest")
+      .shows_default();
+  command.add_option("--seed", options.sampling.seed, "of the random numbers").shows_default();
+  command.add_option("--batch-size", options.batch_size, "prompts decoded together")
+      .between(1, 65536)
+      .shows_default();
+  command.add_flag("--ignore-eos", arguments->ignore_eos, "go on after an end token");
+  command.runs([arguments] { run_generate(*arguments); });
 }
 
 }  // namespace athanor::launch

@@ -14,21 +14,21 @@ namespace athanor::launch {
 
 using nlohmann::json;
 
-void ModelArguments::add_to(CLI::App& command) {
+void ModelArguments::add_to(Command command) {
   command
       .add_option("model", model,
                   "a Hugging Face directory, a checkpoint, or a run directory (its newest checkpoint)")
-      ->required();
+      .required();
   command.add_option("--dtype", dtype, "precision to compute in; auto: bf16 for bf16 weights, else fp32")
-      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
-      ->capture_default_str();
+      .one_of({"auto", "fp32", "bf16"})
+      .shows_default();
   command.add_option("--device", device, "where to compute: cpu, or cuda (the first GPU that is visible)")
-      ->check(CLI::IsMember({"cpu", "cuda"}))
-      ->capture_default_str();
+      .one_of({"cpu", "cuda"})
+      .shows_default();
   command.add_option("--tokenizer", tokenizer, "tokenizer.json (default: the one beside the model)");
   command.add_option("--threads", threads, "compute threads (0: all usable cores)")
-      ->check(CLI::Range(0, 4096))
-      ->capture_default_str();
+      .between(0, 4096)
+      .shows_default();
 }
 
 const data::tokenizer::Tokenizer& OpenModel::require_tokenizer() const {

@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json_fwd.hpp>
 
 #include "data/tokenizer/tokenizer.h"
 #include "inference/loaded_model.h"
 #include "inference/model_files.h"
+#include "launch/command_line.h"
 
 namespace athanor::launch {
 
@@ -22,7 +22,7 @@ struct ModelArguments {
   std::string tokenizer;  ///< empty: the model's own
   int threads = 0;
 
-  void add_to(CLI::App& command);
+  void add_to(Command command);
 };
 
 /// A model in memory with its tokenizer, if it has one.

@@ -56,19 +56,19 @@ void run_score(const ScoreArguments& arguments) {
 
 }  // namespace
 
-void add_score_command(CLI::App& root) {
+void add_score_command(Command root) {
   auto arguments = std::make_shared<ScoreArguments>();
-  CLI::App* command = root.add_subcommand("score", "Log-probabilities of texts, token by token");
-  arguments->model.add_to(*command);
-  command->add_option("--input", arguments->input, "JSON lines: {\"text\": ...} or {\"ids\": [...]}")
-      ->required();
+  Command command = root.add_command("score", "Log-probabilities of texts, token by token");
+  arguments->model.add_to(command);
+  command.add_option("--input", arguments->input, "JSON lines: {\"text\": ...} or {\"ids\": [...]}")
+      .required();
   command
-      ->add_option("--output", arguments->output,
-                   "JSON lines: {\"ids\": [...], \"logprobs\": [...]}, one per predicted token")
-      ->required();
-  command->add_option("--logits", arguments->logits,
-                      "also write all logits: logits.LINE [tokens, vocabulary] fp32 (safetensors)");
-  command->callback([arguments] { run_score(*arguments); });
+      .add_option("--output", arguments->output,
+                  "JSON lines: {\"ids\": [...], \"logprobs\": [...]}, one per predicted token")
+      .required();
+  command.add_option("--logits", arguments->logits,
+                     "also write all logits: logits.LINE [tokens, vocabulary] fp32 (safetensors)");
+  command.runs([arguments] { run_score(*arguments); });
 }
 
 }  // namespace athanor::launch

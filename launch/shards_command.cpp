@@ -114,33 +114,33 @@ void build(BuildArguments& arguments) {
     print(to_text(summary));
 }
 
-void add_build(CLI::App& shards) {
+void add_build(Command shards) {
   auto arguments = std::make_shared<BuildArguments>();
-  CLI::App& command =
-      *shards.add_subcommand("build", "Turn documents (JSON lines, also .gz and .zst) into token shards");
-  command.add_option("--input", arguments->options.inputs, "JSON lines files, in this order")->required();
-  command.add_option("--tokenizer", arguments->tokenizer_path, "tokenizer.json")->required();
+  Command command =
+      shards.add_command("build", "Turn documents (JSON lines, also .gz and .zst) into token shards");
+  command.add_option("--input", arguments->options.inputs, "JSON lines files, in this order").required();
+  command.add_option("--tokenizer", arguments->tokenizer_path, "tokenizer.json").required();
   command.add_option("--output", arguments->options.output, "the shard, such as shards/train-00000.h5")
-      ->required();
+      .required();
   command.add_option("--text-key", arguments->options.text_key, "the key that holds the text")
-      ->capture_default_str();
+      .shows_default();
   command.add_option("--max-tokens-per-shard", arguments->options.max_tokens_per_shard,
                      "start the next shard (train-00001.h5, …) before this many tokens; 0: one shard");
   command.add_option("--validation-fraction", arguments->options.validation_fraction,
                      "share of the documents, chosen by their text, that goes to the validation shard");
   command.add_option("--validation-output", arguments->options.validation_output, "the validation shard");
-  auto* eos_token =
+  const Option eos_token =
       command.add_option("--eos-token", arguments->eos_token,
                          "the token after every document (default: the tokenizer's end of text)");
-  command.add_flag("--no-eos", arguments->without_eos, "put no token after documents")->excludes(eos_token);
+  command.add_flag("--no-eos", arguments->without_eos, "put no token after documents").excludes(eos_token);
   command.add_flag("--bos", arguments->with_bos,
                    "put the tokenizer's begin-of-text token before every document");
   command.add_flag("--overwrite", arguments->options.overwrite,
                    "replace the numbered shards of an earlier build");
   command.add_flag("--json", arguments->as_json, "print the summary as JSON");
   command.add_option("--threads", arguments->num_threads, "threads of the tokenizer (default: all cores)")
-      ->check(CLI::PositiveNumber);
-  command.callback([arguments] { build(*arguments); });
+      .above_zero();
+  command.runs([arguments] { build(*arguments); });
 }
 
 // ---- stat
@@ -239,20 +239,20 @@ struct FileArguments {
   bool as_json = false;
 };
 
-void add_file_command(CLI::App& shards, const char* name, const char* meaning,
+void add_file_command(Command shards, const char* name, const char* meaning,
                       void (*run)(const std::vector<std::string>&, bool)) {
   auto arguments = std::make_shared<FileArguments>();
-  CLI::App& command = *shards.add_subcommand(name, meaning);
-  command.add_option("files", arguments->paths, "token shards")->required();
+  Command command = shards.add_command(name, meaning);
+  command.add_option("files", arguments->paths, "token shards").required();
   command.add_flag("--json", arguments->as_json, "print as JSON");
-  command.callback([arguments, run] { run(arguments->paths, arguments->as_json); });
+  command.runs([arguments, run] { run(arguments->paths, arguments->as_json); });
 }
 
 }  // namespace
 
-void add_shards_command(CLI::App& root) {
-  CLI::App& shards = *root.add_subcommand("shards", "Token shards: build them, show them, check them");
-  shards.require_subcommand(1);
+void add_shards_command(Command root) {
+  Command shards = root.add_command("shards", "Token shards: build them, show them, check them");
+  shards.requires_command();
   add_build(shards);
   add_file_command(shards, "stat", "Show what shards hold", print_stats);
   add_file_command(shards, "verify", "Read shards whole and check every byte", verify);

@@ -54,29 +54,29 @@ void run_synth(SynthArguments& arguments) {
 
 }  // namespace
 
-void add_synth_command(CLI::App& root) {
+void add_synth_command(Command root) {
   auto arguments = std::make_shared<SynthArguments>();
-  CLI::App* command = root.add_subcommand(
+  Command command = root.add_command(
       "synth", "Generate the sample corpus: Chinese, English, code, arithmetic, and dirt to clean");
   auto& options = arguments->options;
   command
-      ->add_option("--output", options.output, "a file (.jsonl or .txt, also .gz or .zst), else a directory")
-      ->required();
-  command->add_option("--documents", options.num_documents, "how many documents");
-  command->add_option("--bytes", options.num_bytes, "or how many bytes of text");
-  command->add_option("--seed", options.seed, "the corpus is a function of it")->capture_default_str();
-  command->add_option("--dirt", options.dirt_share, "share of dirty documents")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
+      .add_option("--output", options.output, "a file (.jsonl or .txt, also .gz or .zst), else a directory")
+      .required();
+  command.add_option("--documents", options.num_documents, "how many documents");
+  command.add_option("--bytes", options.num_bytes, "or how many bytes of text");
+  command.add_option("--seed", options.seed, "the corpus is a function of it").shows_default();
+  command.add_option("--dirt", options.dirt_share, "share of dirty documents")
+      .between(0.0, 1.0)
+      .shows_default();
   command
-      ->add_option("--format", arguments->format,
-                   "JSON lines, or plain text with a blank line between documents")
-      ->check(CLI::IsMember({"jsonl", "txt"}))
-      ->capture_default_str();
-  command->add_option("--threads", arguments->threads, "compute threads (0: all usable cores)")
-      ->capture_default_str();
-  command->add_flag("--json", arguments->json, "print the summary as JSON");
-  command->callback([arguments] { run_synth(*arguments); });
+      .add_option("--format", arguments->format,
+                  "JSON lines, or plain text with a blank line between documents")
+      .one_of({"jsonl", "txt"})
+      .shows_default();
+  command.add_option("--threads", arguments->threads, "compute threads (0: all usable cores)")
+      .shows_default();
+  command.add_flag("--json", arguments->json, "print the summary as JSON");
+  command.runs([arguments] { run_synth(*arguments); });
 }
 
 }  // namespace athanor::launch

@@ -107,71 +107,71 @@ void run_convert(const ConvertArguments& arguments, const ConvertLine& convert) 
                 [&](const Line& line) { return convert(tokenizer, line, arguments.special_tokens); });
 }
 
-void add_threads_option(CLI::App& command, int& num_threads) {
+void add_threads_option(Command command, int& num_threads) {
   command.add_option("--threads", num_threads, "Compute threads (default: all cores this process may use)")
-      ->check(CLI::PositiveNumber);
+      .above_zero();
 }
 
-void add_train(CLI::App& parent) {
-  auto* command = parent.add_subcommand("train", "Learn a byte-level BPE tokenizer from text");
+std::vector<std::string> preset_names() {
+  std::vector<std::string> names;
+  for (const auto name : tok::preset_names()) names.emplace_back(name);
+  return names;
+}
+
+void add_train(Command parent) {
+  Command command = parent.add_command("train", "Learn a byte-level BPE tokenizer from text");
   auto arguments = std::make_shared<TrainArguments>();
-  command->add_option("--input", arguments->inputs, "Files: .jsonl with {\"text\": ...} per line, or .txt")
-      ->required();
+  command.add_option("--input", arguments->inputs, "Files: .jsonl with {\"text\": ...} per line, or .txt")
+      .required();
   command
-      ->add_option("--vocab-size", arguments->vocab_size,
-                   "Tokens in all, special ones and 256 bytes included")
-      ->required();
-  command->add_option("--output", arguments->output, "The tokenizer.json to write")->required();
-  auto* preset = command->add_option("--pattern", arguments->preset, "Splitting rules of a known model")
-                     ->capture_default_str()
-                     ->check(CLI::IsMember([] {
-                       std::vector<std::string> names;
-                       for (const auto name : tok::preset_names()) names.emplace_back(name);
-                       return names;
-                     }()));
-  command->add_option("--regex", arguments->regexes, "Own splitting rules, applied one after the other")
-      ->excludes(preset);
-  command->add_option("--special-token", arguments->special_tokens,
-                      "Special tokens, in order of id (default: those of DeepSeek-V3)");
-  command->add_option(
-      "--bos-token", arguments->bos_token,
-      "The special token to put before every text (default: that of DeepSeek-V3, or none with "
-      "--special-token)");
-  command->add_option("--min-frequency", arguments->min_frequency, "A rarer pair makes no token")
-      ->capture_default_str();
-  command->add_option("--max-token-bytes", arguments->max_token_bytes, "No token gets longer (0: no limit)")
-      ->capture_default_str();
+      .add_option("--vocab-size", arguments->vocab_size, "Tokens in all, special ones and 256 bytes included")
+      .required();
+  command.add_option("--output", arguments->output, "The tokenizer.json to write").required();
+  const Option preset = command.add_option("--pattern", arguments->preset, "Splitting rules of a known model")
+                            .shows_default()
+                            .one_of(preset_names());
+  command.add_option("--regex", arguments->regexes, "Own splitting rules, applied one after the other")
+      .excludes(preset);
+  command.add_option("--special-token", arguments->special_tokens,
+                     "Special tokens, in order of id (default: those of DeepSeek-V3)");
+  command.add_option("--bos-token", arguments->bos_token,
+                     "The special token to put before every text (default: that of DeepSeek-V3, or none with "
+                     "--special-token)");
+  command.add_option("--min-frequency", arguments->min_frequency, "A rarer pair makes no token")
+      .shows_default();
+  command.add_option("--max-token-bytes", arguments->max_token_bytes, "No token gets longer (0: no limit)")
+      .shows_default();
   command
-      ->add_option("--memory-limit", arguments->memory_mib,
-                   "MiB for counting words; beyond it rare words are cut into parts, then dropped")
-      ->capture_default_str()
-      ->check(CLI::Range(uint64_t{16}, uint64_t{1} << 30));
-  add_threads_option(*command, arguments->num_threads);
-  command->callback([arguments] { run_train(*arguments); });
+      .add_option("--memory-limit", arguments->memory_mib,
+                  "MiB for counting words; beyond it rare words are cut into parts, then dropped")
+      .shows_default()
+      .between(uint64_t{16}, uint64_t{1} << 30);
+  add_threads_option(command, arguments->num_threads);
+  command.runs([arguments] { run_train(*arguments); });
 }
 
-void add_convert(CLI::App& parent, const char* name, const char* help, const char* special_flag,
+void add_convert(Command parent, const char* name, const char* help, const char* special_flag,
                  const char* special_help, ConvertLine convert) {
-  auto* command = parent.add_subcommand(name, help);
+  Command command = parent.add_command(name, help);
   auto arguments = std::make_shared<ConvertArguments>();
-  command->add_option("--tokenizer", arguments->tokenizer, "A tokenizer.json")->required();
-  command->add_option("--input", arguments->input, "JSON lines; - is the standard input")->required();
-  command->add_option("--output", arguments->output, "JSON lines; - is the standard output")->required();
-  command->add_flag(special_flag, arguments->special_tokens, special_help);
-  add_threads_option(*command, arguments->num_threads);
-  command->callback([arguments, convert = std::move(convert)] { run_convert(*arguments, convert); });
+  command.add_option("--tokenizer", arguments->tokenizer, "A tokenizer.json").required();
+  command.add_option("--input", arguments->input, "JSON lines; - is the standard input").required();
+  command.add_option("--output", arguments->output, "JSON lines; - is the standard output").required();
+  command.add_flag(special_flag, arguments->special_tokens, special_help);
+  add_threads_option(command, arguments->num_threads);
+  command.runs([arguments, convert = std::move(convert)] { run_convert(*arguments, convert); });
 }
 
 }  // namespace
 
-void add_tokenizer_command(CLI::App& root) {
-  auto* command = root.add_subcommand("tokenizer", "Train and apply tokenizers (tokenizer.json)");
-  command->require_subcommand(1);
-  add_train(*command);
-  add_convert(*command, "encode", "{\"text\": ...} to {\"ids\": [...]}, line by line", "--add-special-tokens",
+void add_tokenizer_command(Command root) {
+  Command command = root.add_command("tokenizer", "Train and apply tokenizers (tokenizer.json)");
+  command.requires_command();
+  add_train(command);
+  add_convert(command, "encode", "{\"text\": ...} to {\"ids\": [...]}, line by line", "--add-special-tokens",
               "Also the tokens that the tokenizer puts around a text", encoded_line);
-  add_convert(*command, "decode", "{\"ids\": [...]} to {\"text\": ...}, line by line",
-              "--skip-special-tokens", "Leave special tokens out of the text", decoded_line);
+  add_convert(command, "decode", "{\"ids\": [...]} to {\"text\": ...}, line by line", "--skip-special-tokens",
+              "Leave special tokens out of the text", decoded_line);
 }
 
 }  // namespace athanor::launch

@@ -74,6 +74,9 @@ parallel::SessionOptions session_options(const configs::RunConfig& config, const
   options.under_mpi_launcher = facts.is_under_mpi;
   options.timeout_s = config.parallel.timeout;
   options.host = facts.host;
+  options.overlap = config.parallel.overlap == "on"    ? parallel::Overlap::kOn
+                    : config.parallel.overlap == "off" ? parallel::Overlap::kOff
+                                                       : parallel::Overlap::kAuto;
   options.on_cuda = config.run.device == "cuda";
   options.share_devices = config.run.share_devices;
   options.visible_devices = facts.visible_devices;
@@ -100,18 +103,18 @@ void run_train(const TrainArguments& arguments) {
 
 }  // namespace
 
-void add_train_command(CLI::App& root) {
+void add_train_command(Command root) {
   auto arguments = std::make_shared<TrainArguments>();
-  CLI::App* command =
-      root.add_subcommand("train", "Run the task that a configuration names, alone or under mpirun");
-  command->add_option("config", arguments->config, "the configuration (YAML)")->required();
-  command->add_option("overrides", arguments->overrides, "section.key=value, over the file");
+  Command command =
+      root.add_command("train", "Run the task that a configuration names, alone or under mpirun");
+  command.add_option("config", arguments->config, "the configuration (YAML)").required();
+  command.add_option("overrides", arguments->overrides, "section.key=value, over the file");
   command
-      ->add_option("--resume", arguments->resume,
-                   "auto: from the newest good checkpoint in checkpoint.dir, if there is one; never; or a "
-                   "checkpoint's path")
-      ->capture_default_str();
-  command->callback([arguments] { run_train(*arguments); });
+      .add_option("--resume", arguments->resume,
+                  "auto: from the newest good checkpoint in checkpoint.dir, if there is one; never; or a "
+                  "checkpoint's path")
+      .shows_default();
+  command.runs([arguments] { run_train(*arguments); });
 }
 
 }  // namespace athanor::launch

@@ -113,10 +113,11 @@ at::Tensor fp8_grouped_linear(const at::Tensor& x_PK, Parameter& weight, const R
                                    weight->quantised, groups.offsets);
     add_grouped_gradient(
         *weight, groups,
-        [&](const at::Tensor& dw, int64_t begin, int64_t count, const std::vector<int64_t>& offsets) {
+        [&](const at::Tensor& dw, int64_t begin, int64_t count, const std::vector<int64_t>& offsets,
+            bool accumulate) {
           const at::Tensor x = input.values(begin, count), dy = dy_PN.narrow(0, begin, count);
           kernels::fp8_grouped_matmul_tn(dw, token_tiles(dy, options, offsets),
-                                         token_tiles(x, {.scale = scale}, offsets));
+                                         token_tiles(x, {.scale = scale}, offsets), accumulate);
         });
     return {dx_PK};
   });

@@ -162,18 +162,18 @@ at::Tensor grouped_linear(const at::Tensor& x_PK, Parameter& weight, const RowGr
   if (weight.is_quantised()) return fp8_grouped_linear(x_PK, weight, groups);
   at::Tensor y_PN = like(x_PK, {x_PK.size(0), weight.value.size(1)});
   multiply_groups(y_PN, x_PK, weight, groups.offsets);
-  record({y_PN}, {x_PK},
-         [x_PK = x_PK.detach(), weight = &weight, groups](const Tensors& gradients) -> Tensors {
-           at::Tensor dx_PK = at::empty_like(x_PK);
-           kernels::grouped_matmul_nn(dx_PK, gradients[0], weight->value, groups.offsets);
-           add_grouped_gradient(
-               *weight, groups,
-               [&](const at::Tensor& dw, int64_t begin, int64_t count, const std::vector<int64_t>& offsets) {
-                 kernels::grouped_matmul_tn(dw, gradients[0].narrow(0, begin, count),
-                                            x_PK.narrow(0, begin, count), offsets);
-               });
-           return {dx_PK};
-         });
+  record(
+      {y_PN}, {x_PK}, [x_PK = x_PK.detach(), weight = &weight, groups](const Tensors& gradients) -> Tensors {
+        at::Tensor dx_PK = at::empty_like(x_PK);
+        kernels::grouped_matmul_nn(dx_PK, gradients[0], weight->value, groups.offsets);
+        add_grouped_gradient(*weight, groups,
+                             [&](const at::Tensor& dw, int64_t begin, int64_t count,
+                                 const std::vector<int64_t>& offsets, bool accumulate) {
+                               kernels::grouped_matmul_tn(dw, gradients[0].narrow(0, begin, count),
+                                                          x_PK.narrow(0, begin, count), offsets, accumulate);
+                             });
+        return {dx_PK};
+      });
   return y_PN;
 }
 

@@ -4,7 +4,7 @@
 
 #include <ATen/ops/empty.h>
 
-#include "core/error.h"
+#include "kernels/ops.h"
 #include "model/add_gradient.h"
 
 namespace athanor::model {
@@ -13,7 +13,8 @@ namespace {
 constexpr int64_t kSourceScratchBytes = int64_t{64} << 20;
 
 // As many matrices at a time as the scratch memory holds, at least one.
-void sum_over_sources(const at::Tensor& dw_GNK, const RowGroups& groups, const GroupedProducts& products) {
+void sum_over_sources(const at::Tensor& dw_GNK, const RowGroups& groups, const GroupedProducts& products,
+                      bool accumulate) {
   const int64_t sources = groups.num_sources, rows = dw_GNK.size(1), columns = dw_GNK.size(2);
   const int64_t at_once =
       std::clamp<int64_t>(kSourceScratchBytes / (sources * rows * columns * 4), 1, groups.num_groups());
@@ -24,10 +25,12 @@ void sum_over_sources(const at::Tensor& dw_GNK, const RowGroups& groups, const G
     std::vector<int64_t> offsets;
     for (int64_t i = first * sources; i <= last * sources; ++i)
       offsets.push_back(groups.source_offsets[i] - begin);
-    products(scratch.narrow(0, 0, (last - first) * sources), begin, count, offsets);
+    products(scratch.narrow(0, 0, (last - first) * sources), begin, count, offsets, /*accumulate=*/false);
     for (int64_t g = first; g < last; ++g) {
-      const at::Tensor parts = scratch.narrow(0, (g - first) * sources, sources);
-      kernels::ordered_sum(dw_GNK.select(0, g).view({-1}), parts.view({sources, rows * columns}).unbind(0));
+      const at::Tensor dw = dw_GNK.select(0, g).view({-1});
+      auto parts = scratch.narrow(0, (g - first) * sources, sources).view({sources, dw.numel()}).unbind(0);
+      if (accumulate) parts.insert(parts.begin(), dw);
+      kernels::ordered_sum(dw, parts);
     }
   }
 }
@@ -36,11 +39,10 @@ void sum_over_sources(const at::Tensor& dw_GNK, const RowGroups& groups, const G
 
 void add_grouped_gradient(Parameter& weight, const RowGroups& groups, const GroupedProducts& products) {
   add_gradient(weight, [&](const at::Tensor& dw, bool accumulate) {
-    ATHANOR_CHECK(!accumulate, "the gradient of {} is computed twice in a micro batch", weight.name);
     if (groups.num_sources == 1)
-      products(dw, 0, groups.num_rows(), groups.offsets);
+      products(dw, 0, groups.num_rows(), groups.offsets, accumulate);
     else
-      sum_over_sources(dw, groups, products);
+      sum_over_sources(dw, groups, products, accumulate);
   });
 }
 

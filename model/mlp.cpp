@@ -165,10 +165,11 @@ class MoeMlp : public Mlp {
                                                        *options_.axes.expert, options_.experts.payload);
     const auto shared =
         std::make_shared<const SharedRows>(rows->groups(), x_TD.device(), *options_.axes.expert_width);
+    const RowGroups groups = options_.experts.joins_sources ? shared->groups().joined() : shared->groups();
     const at::Tensor x_RD = send_to_experts(permute(x_TD, permutation), rows);
     const at::Tensor x_AD = gather_rows(x_RD, shared);
-    const at::Tensor h_AF = activated(grouped_linear(x_AD, gate_up_, shared->groups()), pass);
-    const at::Tensor y_RD = sum_rows(grouped_linear(h_AF, down_, shared->groups()), shared);
+    const at::Tensor h_AF = activated(grouped_linear(x_AD, gate_up_, groups), pass);
+    const at::Tensor y_RD = sum_rows(grouped_linear(h_AF, down_, groups), shared);
     return combine(send_home(y_RD, rows), routing.weights_TA, permutation);
   }
 

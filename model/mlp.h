@@ -27,6 +27,9 @@ struct BalanceOptions {
 struct ExpertOptions {
   CapacityOptions capacity;             ///< of training passes; validation and generation drop nothing
   Payload payload = Payload::kCompute;  ///< of the rows between the ranks that share the experts out
+  /// Weight gradients are one product over the rows of all source ranks (RowGroups::joined): fewer and larger
+  /// products, but their bits then depend on the layout.
+  bool joins_sources = false;
 };
 
 struct MoeOptions {

@@ -14,7 +14,8 @@ namespace athanor::model {
 /// Rows [offsets[g], offsets[g+1]) belong to matrix g: first those of source 0, then of source 1, and so on.
 /// A source is a rank with tokens of its own. Its rows are a micro batch of their own: weight gradients are
 /// computed for every source and added in the tree of kernels::ordered_sum, as the reduction over ranks adds
-/// them where every rank has all experts.
+/// them where every rank has all experts. Where the order of sums may depend on the layout, `joined` groups
+/// need one product per matrix.
 struct RowGroups {
   int64_t num_sources = 1;
   std::vector<int64_t>
@@ -23,6 +24,8 @@ struct RowGroups {
 
   RowGroups() = default;
   RowGroups(std::vector<int64_t> first_rows, int64_t sources);
+  /// The same rows of every matrix, as if they came from one source.
+  RowGroups joined() const { return {offsets, 1}; }
   int64_t num_groups() const { return static_cast<int64_t>(offsets.size()) - 1; }
   int64_t num_rows() const { return offsets.back(); }
 };

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "parallel/communicator.h"
+#include "parallel/mpi_driver.h"
 #include "parallel/progress_board.h"
 #include "parallel/verb.h"
 
@@ -31,6 +32,7 @@ struct MpiGroup {
   std::shared_ptr<const std::vector<std::string>>
       axis_names;  ///< of all communicators, by axis_idx: for messages
   ProgressBoard* board = nullptr;
+  MpiDriver* driver = nullptr;  ///< null: data moves while somebody waits, only
   double timeout_s = 600;
 };
 

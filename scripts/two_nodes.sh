@@ -9,6 +9,7 @@
 # Where the kernel allows it (root, as in most containers and CI), each node is a set of namespaces: a network of its
 # own behind a bridge, a host name, mounts. Elsewhere both share this machine's loopback and names come from
 # ATHANOR_HOST. TWO_NODES_ISOLATION=auto|namespaces|none picks; the first line on standard error says which it is.
+# TWO_NODES_RATE=200mbit limits what a node sends, where each has a network of its own.
 set -euo pipefail
 self=$(realpath "${BASH_SOURCE[0]}")
 nodes=(node1 node2)
@@ -31,7 +32,7 @@ if [[ ${1:-} == -np ]]; then
   num_ranks=$2
   shift 2
 fi
-(($#)) || { sed -n '2,12s/^# \{0,1\}//p' "$self" >&2; exit 2; }
+(($#)) || { sed -n '2,13s/^# \{0,1\}//p' "$self" >&2; exit 2; }
 
 can_isolate() {
   command -v ip nsenter >/dev/null && unshare --net --uts --mount --ipc true 2>/dev/null &&
@@ -72,6 +73,7 @@ start_node() { # NODE NUMBER
   ip link add name "cable$2" type veth peer name eth0 netns "$(<"$place/pid")"
   ip link set "cable$2" master switch up
   nsenter --target "$(<"$place/pid")" --net bash -c "ip addr add $network.$((10 + $2))/24 dev eth0; ip link set eth0 up"
+  [[ -z ${TWO_NODES_RATE:-} ]] || nsenter --target "$(<"$place/pid")" --net tc qdisc add dev eth0 root tbf rate "$TWO_NODES_RATE" burst 256kb latency 50ms
 }
 
 if [[ $TWO_NODES_MODE == namespaces ]]; then

@@ -77,6 +77,9 @@ ParameterStore::ParameterStore(model::Model& model, const ReplicaAxes& axes,
   ATHANOR_CHECK(!options.fp8 || options.compute_dtype == at::kBFloat16,
                 "FP8 training computes in BFloat16 between products, not in {}",
                 c10::toString(options.compute_dtype));
+  ATHANOR_CHECK(!options.reduces_once_per_step || options.zero_stage <= 1,
+                "gradients are sharded at ZeRO stage {}: they are reduced after every micro batch",
+                options.zero_stage);
   for (const auto& block : model.blocks) {
     groups_of_block_.emplace_back();
     std::vector<Parameter*> kinds[8];
@@ -95,7 +98,7 @@ ParameterStore::ParameterStore(model::Model& model, const ReplicaAxes& axes,
 void ParameterStore::add_group(std::vector<Parameter*> parameters, const ReplicaAxes& axes) {
   parallel::Communicator& comm = axes.of(*parameters.front());
   auto& reduction = reductions_[&comm];
-  if (!reduction) reduction = std::make_unique<parallel::OrderedReduction>(comm);
+  if (!reduction) reduction = std::make_unique<parallel::OrderedReduction>(comm, options_.reduction);
   parallel::FlatLayout layout(shapes_of(parameters));
   const int64_t shard_size = layout.shard_size(comm.size());
   groups_.push_back(
@@ -215,6 +218,7 @@ void ParameterStore::begin_backward(size_t block_idx) {
 }
 
 void ParameterStore::end_backward(size_t block_idx) {
+  if (!reduces_now_) return;  // the next micro batch adds to the same buffers
   for (Group* group : groups_of_block_[block_idx]) {
     if (group->last_contributor != block_idx) continue;
     for (Parameter* parameter : group->parameters) {
@@ -234,6 +238,10 @@ void ParameterStore::finish_reduction(Group& group) {
   group.tree.add();
   group.is_reducing = false;
   gradient_pool_.give(std::exchange(group.gradients, at::Tensor()));
+}
+
+void ParameterStore::begin_micro_batch(bool is_last) {
+  reduces_now_ = is_last || !options_.reduces_once_per_step;
 }
 
 void ParameterStore::finish_micro_batch() {

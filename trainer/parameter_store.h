@@ -10,7 +10,8 @@
 // Gradients of a micro batch are summed over ranks as soon as the last block that contributes to a group has
 // run backward, in the fixed order of parallel/ordered_reduction.h, and over micro batches by
 // parallel/gradient_tree.h. So the bits do not depend on the stage, nor on the (power-of-two) number of
-// ranks.
+// ranks. Where bits may depend on the layout, stages 0 and 1 can do with one reduction per step
+// (ParameterStoreOptions::reduces_once_per_step).
 //
 // FP8 training: the matrices of linear layers form groups of their own, quantised once per update
 // (trainer/quantised_weights.h). What is gathered is their codes, half the bytes of bf16.
@@ -42,6 +43,10 @@ struct ParameterStoreOptions {
   /// FP8 training (with compute_dtype bf16): the scales of linear layers' weights.
   std::optional<kernels::Fp8Scale> fp8 = std::nullopt;
   bool gathers_fp8 = true;  ///< FP8 training: quantised weights travel as codes; if not, as exact bf16 values
+  /// Stages 0 and 1: every rank adds up the gradients of its micro batches and they are reduced once per
+  /// step. Less travels, but whole gradients stay in memory and the order of the sum depends on the layout.
+  bool reduces_once_per_step = false;
+  parallel::ReductionOptions reduction = {};
 };
 
 /// The ranks that hold a parameter alike and compute parts of its gradient, by kind of parameter. A cut
@@ -81,6 +86,8 @@ class ParameterStore : public BlockParameters {
   void begin_backward(size_t block_idx) override;
   void end_backward(size_t block_idx) override;
 
+  /// Before the backward pass of a micro batch; `is_last` of the step.
+  void begin_micro_batch(bool is_last);
   /// Waits for the reductions of this micro batch and takes them into the sums of the step.
   void finish_micro_batch();
   /// The step's gradient of every group, summed over all micro batches and ranks, on this rank's shard of it.
@@ -118,6 +125,7 @@ class ParameterStore : public BlockParameters {
 
   model::Model& model_;
   ParameterStoreOptions options_;
+  bool reduces_now_ = true;  ///< the backward pass under way ends in reductions
   std::map<parallel::Communicator*, std::unique_ptr<parallel::OrderedReduction>> reductions_;
   parallel::FlatBufferPool shard_pool_, gradient_pool_, gather_pool_, code_pool_;
   std::vector<std::unique_ptr<Group>> groups_;

@@ -16,11 +16,12 @@ StepResult TrainStep::run(int64_t step, const std::vector<model::MicroBatch>& mi
   std::vector<int64_t> num_labels;
   const std::vector<double> scales = loss_scales(micro_batches, num_labels);
   StepTotals totals(model_, axes_);
-  for (const model::MicroBatch& batch : micro_batches) {
-    model::PassContext pass = model::make_pass(model_, batch);
+  for (size_t i = 0; i < micro_batches.size(); ++i) {
+    model::PassContext pass = model::make_pass(model_, micro_batches[i]);
     pass.is_training = true;
     pass.loss_scale = scales;
     pass.micro_batch_share = 1.0 / static_cast<double>(micro_batches.size() * axes_.data.size());
+    store_.begin_micro_batch(/*is_last=*/i + 1 == micro_batches.size());
     executor_.forward_backward(pass);
     store_.finish_micro_batch();
     totals.add(pass);

@@ -19,7 +19,7 @@ core::FileSystem& disk() {
 std::string run(const std::vector<std::string>& arguments, std::string* printed = nullptr) {
   CLI::App app("athanor");
   app.require_subcommand(1);
-  launch::add_checkpoint_command(app);
+  launch::add_checkpoint_command(launch::Command(app));
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
   reversed.push_back("checkpoint");
   ::testing::internal::CaptureStdout();

@@ -31,7 +31,7 @@ class ConfigCommands : public ::testing::Test {
   // Standard output of `athanor ARGUMENTS`; errors are thrown.
   static std::string run(std::vector<std::string> arguments) {
     CLI::App app;
-    add_config_commands(app);
+    add_config_commands(Command(app));
     std::reverse(arguments.begin(), arguments.end());
     testing::internal::CaptureStdout();
     try {

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/IListRef.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
 #include <fmt/core.h>

@@ -39,7 +39,7 @@ data:
   sequence_length: 64
   train: [{path: HERE/train-*.h5}]
   validation: [{path: HERE/validation-*.h5}]
-training: {global_batch_size: 8, micro_batch_size: 1, max_steps: 12, precision: PRECISION, validate_every: 4, validation_batches: 2}
+training: {reproducible: strict, global_batch_size: 8, micro_batch_size: 1, max_steps: 12, precision: PRECISION, validate_every: 4, validation_batches: 2}
 optimizer: {learning_rate: 3.0e-3}
 schedule: {warmup_steps: 2}
 parallel: {zero: 3}

@@ -34,7 +34,7 @@ data:
   tokenizer: HERE/tokenizer.json
   sequence_length: 64
   train: [{path: HERE/train-*.h5}]
-training: {global_batch_size: 8, micro_batch_size: 1, max_steps: 4, precision: fp32}
+training: {reproducible: strict, global_batch_size: 8, micro_batch_size: 1, max_steps: 4, precision: fp32}
 parallel: {zero: 3}
 checkpoint: {every: 0}
 """

@@ -44,6 +44,7 @@ HarnessOptions harness_options(const LayoutCase& layout) {
           .compute_dtype = layout.dtype,
           .fp8 = layout.fp8,
           .gathers_fp8 = layout.zero != 2,  // the numbers do not depend on how they travel
+          .is_fast = layout.is_fast,
           .recompute = layout.recompute,
           .adamw = {.weight_decay = 0.1},
           .schedule = {.kind = optim::ScheduleKind::kCosine,
@@ -177,8 +178,8 @@ std::string LayoutCase::name() const {
   const char* recomputed = recompute == trainer::Recompute::kNone   ? "none"
                            : recompute == trainer::Recompute::kFull ? "full"
                                                                     : "selective";
-  return fmt::format("data {}, expert {}, tensor {}, ZeRO {}, recompute {}, {}", degrees.data, degrees.expert,
-                     degrees.tensor, zero, recomputed, precision);
+  return fmt::format("data {}, expert {}, tensor {}, ZeRO {}, recompute {}, {}{}", degrees.data,
+                     degrees.expert, degrees.tensor, zero, recomputed, precision, is_fast ? ", fast" : "");
 }
 
 std::string LayoutTrace::digest() const {

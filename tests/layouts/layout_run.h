@@ -26,6 +26,7 @@ struct LayoutCase {
   at::ScalarType dtype = at::kFloat;
   std::optional<kernels::Fp8Scale> fp8 = std::nullopt;  ///< with dtype bf16
   model::ExpertOptions experts = {};
+  bool is_fast = false;  ///< `reproducible: fast`
 
   /// "data 4, expert 2, tensor 1, ZeRO 3, recompute none, fp32".
   std::string name() const;

@@ -122,35 +122,51 @@ TEST_F(Mutation, TwoRanksWithEachOthersDataAreSeen) {
   }
 }
 
+// With the axis over which dense gradients are summed replaced.
+HarnessAxes with_dense(const HarnessAxes& axes, parallel::Communicator& dense) {
+  return {.model = axes.model,
+          .replicas = {.dense = dense,
+                       .dense_cut = axes.replicas.dense_cut,
+                       .expert = axes.replicas.expert,
+                       .expert_cut = axes.replicas.expert_cut},
+          .step = axes.step};
+}
+
 // Every rank leaves out one exchange of gradients: nobody waits for anybody, and the bits are others.
 TEST_F(Mutation, AGradientExchangeThatEverybodyLeavesOutIsSeen) {
   if (session().size() == 1) return;
   parallel::Communicator& token = axes_[parallel::Axis::kToken];
-  // The calls before it: gathers of weights (two per block and micro batch); see which one is an exchange.
-  std::vector<parallel::Fault> faults;
-  HarnessAxes axes = HarnessAxes::of(axes_);
+  const HarnessAxes axes = HarnessAxes::of(axes_);
   parallel::FaultyCommunicator counting(token, {});
-  const HarnessAxes counted{.model = axes.model,
-                            .replicas = {.dense = counting,
-                                         .dense_cut = axes.replicas.dense_cut,
-                                         .expert = axes.replicas.expert,
-                                         .expert_cut = axes.replicas.expert_cut},
-                            .step = axes.step};
-  run(counted, {.num_steps = 1});
-  const int64_t last_of_step = counting.num_calls() - 1;
-  for (int64_t call = last_of_step - 2; call <= last_of_step; ++call)
+  run(with_dense(axes, counting), {.num_steps = 1});
+  std::vector<parallel::Fault> faults;
+  for (int64_t call = counting.num_calls() - 3; call < counting.num_calls(); ++call)
     faults.push_back({.kind = parallel::Fault::Kind::kSkip, .call = call});
   parallel::FaultyCommunicator skipping(token, faults);
-  const HarnessAxes skipped{.model = axes.model,
-                            .replicas = {.dense = skipping,
-                                         .dense_cut = axes.replicas.dense_cut,
-                                         .expert = axes.replicas.expert,
-                                         .expert_cut = axes.replicas.expert_cut},
-                            .step = axes.step};
-  const LayoutTrace trace = run(skipped, {.num_steps = kSteps});
+  const LayoutTrace trace = run(with_dense(axes, skipping), {.num_steps = kSteps});
   if (session().rank() == 0) {
     EXPECT_NE(trace.steps, run_alone(at::kFloat, kSteps).steps);
   }
+}
+
+// The others wait for it in vain, or it comes to the next call while they are still in this one: every rank
+// ends with an error that names the axis.
+TEST_F(Mutation, ACallThatOneRankLeavesOutEndsTheRun) {
+  if (session().size() == 1) return;
+  session().set_timeout(1);
+  parallel::MeshCommunicators impatient(session(), parallel::Mesh(layout().degrees, session().size()));
+  session().set_timeout(20);
+  std::vector<parallel::Fault> faults;
+  if (session().rank() == 1) faults.push_back({.kind = parallel::Fault::Kind::kSkip, .call = 5});
+  parallel::FaultyCommunicator skipping(impatient[parallel::Axis::kToken], faults);
+  std::string error;
+  try {
+    run(with_dense(HarnessAxes::of(impatient), skipping), {.num_steps = 1});
+  } catch (const core::CommError& caught) {
+    error = caught.what();
+  }
+  EXPECT_NE(error.find("on axis"), std::string::npos) << "rank " << session().rank() << ": " << error;
+  session().world().barrier();
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // Every collective against what it must give, at any world size; each value says where it comes from.
+#include <ATen/core/IListRef.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>

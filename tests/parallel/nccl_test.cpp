@@ -6,6 +6,7 @@
 #include <numeric>
 #include <thread>
 
+#include <ATen/core/IListRef.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <set>
 
+#include <ATen/core/IListRef.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>

@@ -23,10 +23,20 @@ HarnessAxes HarnessAxes::of(parallel::MeshCommunicators& axes) {
           .step = {.data = axes[Axis::kReplica], .token = axes[Axis::kToken]}};
 }
 
+namespace {
+
+model::ExpertOptions expert_options(const HarnessOptions& options) {
+  model::ExpertOptions experts = options.experts;
+  experts.joins_sources = options.is_fast;
+  return experts;
+}
+
+}  // namespace
+
 Harness::Harness(const model::ModelSpec& spec, const HarnessOptions& options, const HarnessAxes& axes,
                  const trainer::ParameterStore::Reader& reader)
-    : model(model::build_model(spec,
-                               {.balance = options.balance, .experts = options.experts, .axes = axes.model})),
+    : model(model::build_model(
+          spec, {.balance = options.balance, .experts = expert_options(options), .axes = axes.model})),
       device_(options.device) {
   store = std::make_unique<trainer::ParameterStore>(
       model, axes.replicas,
@@ -34,7 +44,8 @@ Harness::Harness(const model::ModelSpec& spec, const HarnessOptions& options, co
                                      .compute_dtype = options.compute_dtype,
                                      .device = options.device,
                                      .fp8 = options.fp8,
-                                     .gathers_fp8 = options.gathers_fp8});
+                                     .gathers_fp8 = options.gathers_fp8,
+                                     .reduces_once_per_step = options.is_fast && options.zero_stage <= 1});
   store->load(reader);
   place_buffers();
   std::vector<optim::OptimizerSlice> slices;

@@ -24,6 +24,7 @@ struct HarnessOptions {
   at::ScalarType compute_dtype = at::kFloat;
   std::optional<kernels::Fp8Scale> fp8 = std::nullopt;
   bool gathers_fp8 = true;
+  bool is_fast = false;  ///< as `reproducible: fast`
   trainer::Recompute recompute = trainer::Recompute::kNone;
   optim::AdamWHyper adamw = {};
   optim::ScheduleOptions schedule = {
