@@ -8,10 +8,10 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "checkpoints/bounded_json.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/parallel_for.h"
 
 namespace athanor::checkpoints {

@@ -7,12 +7,12 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "checkpoints/bounded_json.h"
 #include "checkpoints/file_names.h"
 #include "core/digest.h"
 #include "core/error.h"
+#include "core/json.h"
 
 namespace athanor::checkpoints {
 namespace {

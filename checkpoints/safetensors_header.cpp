@@ -7,10 +7,10 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "checkpoints/bounded_json.h"
 #include "core/error.h"
+#include "core/json.h"
 
 namespace athanor::checkpoints {
 namespace {

@@ -5,11 +5,11 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "checkpoints/bounded_json.h"
 #include "checkpoints/file_names.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/log.h"
 
 namespace athanor::checkpoints {

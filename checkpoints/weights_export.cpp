@@ -4,12 +4,12 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "checkpoints/file_names.h"
 #include "checkpoints/safetensors.h"
 #include "checkpoints/weights_directory.h"
 #include "core/error.h"
+#include "core/json.h"
 
 namespace athanor::checkpoints {
 namespace {

@@ -1,11 +1,10 @@
 #include <cmath>
 
-#include <nlohmann/json.hpp>
-
 #include "configs/field.h"
 #include "configs/range.h"
 #include "configs/reference.h"
 #include "configs/run_config.h"
+#include "core/json.h"
 
 namespace athanor::configs {
 

@@ -5,11 +5,11 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
-#include <nlohmann/json.hpp>
 
 #include "checkpoints/weights_directory.h"
 #include "core/error.h"
 #include "core/file_system.h"
+#include "core/json.h"
 #include "model/blocks.h"
 
 namespace athanor::inference {

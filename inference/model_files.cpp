@@ -2,12 +2,11 @@
 
 #include <filesystem>
 
-#include <nlohmann/json.hpp>
-
 #include "checkpoints/checkpoint_directory.h"
 #include "checkpoints/checkpoint_reader.h"
 #include "core/error.h"
 #include "core/file_system.h"
+#include "core/json.h"
 
 namespace athanor::inference {
 namespace {

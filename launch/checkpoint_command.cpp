@@ -8,13 +8,13 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "checkpoints/checkpoint_diff.h"
 #include "checkpoints/checkpoint_directory.h"
 #include "checkpoints/checkpoint_reader.h"
 #include "core/error.h"
 #include "core/file_system.h"
+#include "core/json.h"
 #include "launch/commands.h"
 
 namespace athanor::launch {

@@ -5,12 +5,11 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "configs/load.h"
 #include "configs/reference.h"
 #include "configs/templates.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "launch/commands.h"
 
 namespace athanor::launch {

@@ -3,10 +3,9 @@
 #include <memory>
 #include <optional>
 
-#include <nlohmann/json.hpp>
-
 #include "core/error.h"
 #include "core/file_system.h"
+#include "core/json.h"
 #include "inference/generate.h"
 #include "launch/commands.h"
 #include "launch/model_arguments.h"

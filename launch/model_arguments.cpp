@@ -3,9 +3,9 @@
 #include <fstream>
 
 #include <ATen/Parallel.h>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/parallel_for.h"
 #include "kernels/cuda_plugin.h"
 #include "launch/environment.h"

@@ -1,11 +1,10 @@
 // athanor score MODEL --input F --output F [--logits F.safetensors]
 #include <memory>
 
-#include <nlohmann/json.hpp>
-
 #include "checkpoints/safetensors.h"
 #include "core/error.h"
 #include "core/file_system.h"
+#include "core/json.h"
 #include "inference/score.h"
 #include "launch/commands.h"
 #include "launch/model_arguments.h"

@@ -7,10 +7,10 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/file_system.h"
+#include "core/json.h"
 #include "core/parallel_for.h"
 #include "data/shards/shard_builder.h"
 #include "data/shards/shard_verify.h"

@@ -3,9 +3,9 @@
 #include <memory>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "core/file_system.h"
+#include "core/json.h"
 #include "core/parallel_for.h"
 #include "data/synth/corpus.h"
 #include "launch/commands.h"

@@ -4,10 +4,9 @@
 #include <iostream>
 #include <memory>
 
-#include <nlohmann/json.hpp>
-
 #include "core/error.h"
 #include "core/file_system.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/parallel_for.h"
 #include "data/tokenizer/presets.h"

@@ -1,7 +1,8 @@
 #include "parallel/flight_record.h"
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
+
+#include "core/json.h"
 
 namespace athanor::parallel {
 namespace {

@@ -1,8 +1,7 @@
 #include "trainer/training_state.h"
 
-#include <nlohmann/json.hpp>
-
 #include "core/error.h"
+#include "core/json.h"
 #include "inference/part_piece.h"
 
 namespace athanor::trainer {

@@ -1,7 +1,8 @@
 #include "data/clean/report.h"
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
+
+#include "core/json.h"
 
 namespace athanor::clean {
 namespace {

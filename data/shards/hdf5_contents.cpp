@@ -13,9 +13,8 @@
 #include <system_error>
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/error.h"
+#include "core/json.h"
 #include "data/shards/hdf5_handle.h"
 #include "data/shards/hdf5_probe.h"
 

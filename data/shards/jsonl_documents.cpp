@@ -1,8 +1,7 @@
 #include "data/shards/jsonl_documents.h"
 
-#include <nlohmann/json.hpp>
-
 #include "core/error.h"
+#include "core/json.h"
 
 namespace athanor::data {
 namespace {

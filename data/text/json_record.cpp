@@ -6,8 +6,9 @@
 #include <cstring>
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 #include <simdjson.h>
+
+#include "core/json.h"
 
 namespace athanor::text {
 namespace {

@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 
-#include <nlohmann/json.hpp>
-
 #include "core/error.h"
+#include "core/json.h"
 #include "data/tokenizer/utf8.h"
 
 namespace athanor::data::tokenizer {
