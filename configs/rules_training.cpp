@@ -217,12 +217,6 @@ void check_tensor(const RunConfig& config, Rules& rules) {
                         model.n_shared_experts));
 }
 
-void check_device(const RunConfig& config, Rules& rules) {
-  rules.require(config.run.device != "cuda" || config.training.precision != "fp8",
-                {"training.precision", "run.device"},
-                "fp8 is not available on run.device cuda in this version; choose bf16, or run.device cpu");
-}
-
 void check_parallel(const ParallelConfig& parallel, Rules& rules) {
   const std::pair<const char*, int64_t> degrees[] = {{"parallel.pipeline", parallel.pipeline},
                                                      {"parallel.context", parallel.context}};
@@ -254,7 +248,6 @@ void check_training_rules(const RunConfig& config, std::optional<int64_t> world_
   check_optimizer(config.optimizer, rules);
   check_schedule(config, rules);
   check_parallel(config.parallel, rules);
-  check_device(config, rules);
   check_fp8(config, rules);
   check_degrees(config.parallel, world_size, rules);
   check_expert(config, rules);

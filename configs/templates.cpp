@@ -256,7 +256,7 @@ training:
   global_batch_size: 1024
   micro_batch_size: 2
   max_tokens: 500000000000
-  precision: bf16
+  precision: fp8
   recompute: selective
   validate_every: 1000
   validation_batches: 4

@@ -96,9 +96,4 @@ bool Checker::on_cuda(std::initializer_list<const at::Tensor*> tensors) const {
   return first->is_cuda();
 }
 
-void Checker::on_cpu(std::initializer_list<const at::Tensor*> tensors) const {
-  if (on_cuda(tensors))
-    throw core::ConfigError("{} has no CUDA kernel in this version: set run.device to cpu", operation_);
-}
-
 }  // namespace athanor::kernels

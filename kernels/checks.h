@@ -39,8 +39,6 @@ class Checker {
   /// All tensors (undefined ones are left out) lie on one device: true when it is a CUDA device, false for
   /// the CPU.
   bool on_cuda(std::initializer_list<const at::Tensor*> tensors) const;
-  /// For an operation without a CUDA kernel: ConfigError when a tensor is on a CUDA device.
-  void on_cpu(std::initializer_list<const at::Tensor*> tensors) const;
 
   const char* operation() const { return operation_; }
 

@@ -6,6 +6,9 @@
 #include "kernels/checks.h"
 #include "kernels/cpu/fp8_tiles.h"
 #include "kernels/cpu/tensor_data.h"
+#include "kernels/cuda/fp8_products.h"
+#include "kernels/cuda/fp8_tiles.h"
+#include "kernels/cuda_plugin.h"
 
 namespace athanor::kernels {
 namespace {
@@ -19,7 +22,6 @@ void check_source(const Checker& check, const at::Tensor& x, Fp8Tiles tiles) {
     check.rows_contiguous("x", x);
     if (tiles == Fp8Tiles::kBlock) check.contiguous("x", x);
   }
-  check.on_cpu({&x});
 }
 
 void check_slice(const Checker& check, const char* name, const at::Tensor& slice, const WeightSlice& place) {
@@ -28,7 +30,6 @@ void check_slice(const Checker& check, const char* name, const at::Tensor& slice
                 check.operation(), num_dims);
   check.dim(name, slice, 1);
   check.contiguous(name, slice);
-  check.on_cpu({&slice});
   const int64_t num_elements = c10::multiply_integers(place.weight_shape), end = place.begin + slice.size(0);
   ATHANOR_CHECK(place.begin >= 0 && end <= num_elements, "{}: {} is [{}, {}) of a weight with {} elements",
                 check.operation(), name, place.begin, end, num_elements);
@@ -66,9 +67,18 @@ Fp8Matrix quantise(const at::Tensor& x, Fp8Tiles tiles, const Fp8Options& option
   to.scales = at::empty(scale_sizes(x, tiles, to.offsets), like(at::kFloat));
   if (keep != Fp8Keep::kExact) to.codes = at::empty(x.sizes(), like(at::kFloat8_e4m3fn));
   if (keep != Fp8Keep::kCodes) to.exact = at::empty(x.sizes(), like(at::kBFloat16));
-  cpu::quantise_tiles(to, x, options);
+  check.on_cuda({&x}) ? cuda::quantise_tiles(to, x, options) : cpu::quantise_tiles(to, x, options);
   return to;
 }
+
+namespace {
+
+void decode(const Checker& check, const at::Tensor& out, const Fp8Matrix& matrix, bool scaled) {
+  check.on_cuda({&out, &matrix.codes, &matrix.scales}) ? cuda::decode_tiles(out, matrix, scaled)
+                                                       : cpu::decode_tiles(out, matrix, scaled);
+}
+
+}  // namespace
 
 void dequantise(const at::Tensor& out, const Fp8Matrix& matrix) {
   const Checker check("dequantise");
@@ -77,15 +87,19 @@ void dequantise(const at::Tensor& out, const Fp8Matrix& matrix) {
                 "dequantise: out does not have the shape of the codes");
   check.compute_dtype("out", out);
   check.contiguous("out", out);
-  check.on_cpu({&out, &matrix.codes, &matrix.scales});
-  cpu::decode_tiles(out, matrix, /*scaled=*/true);
+  decode(check, out, matrix, /*scaled=*/true);
 }
 
 void make_exact(Fp8Matrix& matrix) {
   if (matrix.exact.defined()) return;
   ATHANOR_CHECK(matrix.codes.defined(), "make_exact: the matrix holds neither codes nor exact values");
   matrix.exact = at::empty(matrix.codes.sizes(), matrix.codes.options().dtype(at::kBFloat16));
-  cpu::decode_tiles(matrix.exact, matrix, /*scaled=*/matrix.scale == Fp8Scale::kPowerOfTwo);
+  decode(Checker("make_exact"), matrix.exact, matrix, /*scaled=*/matrix.scale == Fp8Scale::kPowerOfTwo);
+}
+
+Fp8Keep fp8_operand(at::Device device) {
+  const bool takes_codes = device.is_cuda() && cuda::multiplies_codes(compute_capability(device));
+  return takes_codes ? Fp8Keep::kCodes : Fp8Keep::kExact;
 }
 
 void quantise_rows(const at::Tensor& codes_TD, const at::Tensor& scales_TC, const at::Tensor& x_TD,
@@ -94,8 +108,9 @@ void quantise_rows(const at::Tensor& codes_TD, const at::Tensor& scales_TC, cons
   check_source(check, x_TD, Fp8Tiles::kRow);
   check.tensor("codes", codes_TD, at::kFloat8_e4m3fn, {x_TD.size(0), x_TD.size(1)});
   check.tensor("scales", scales_TC, at::kFloat, {x_TD.size(0), fp8_tiles(x_TD.size(1))});
-  check.on_cpu({&codes_TD, &scales_TC});
-  cpu::quantise_tiles({Fp8Tiles::kRow, options.scale, codes_TD, scales_TC, {}, {}}, x_TD, options);
+  const Fp8Matrix to{Fp8Tiles::kRow, options.scale, codes_TD, scales_TC, {}, {}};
+  check.on_cuda({&codes_TD, &scales_TC, &x_TD}) ? cuda::quantise_tiles(to, x_TD, options)
+                                                : cpu::quantise_tiles(to, x_TD, options);
 }
 
 void dequantise_rows(const at::Tensor& y_TD, const at::Tensor& codes_TD, const at::Tensor& scales_TC) {
@@ -117,7 +132,8 @@ void raise_block_magnitudes(const at::Tensor& magnitudes, const at::Tensor& slic
   check.compute_dtype("slice", slice);
   check_slice(check, "slice", slice, place);
   check_block_scales(check, "magnitudes", magnitudes, place.weight_shape);
-  cpu::raise_slice_magnitudes(magnitudes, slice, place);
+  check.on_cuda({&magnitudes, &slice}) ? cuda::raise_slice_magnitudes(magnitudes, slice, place)
+                                       : cpu::raise_slice_magnitudes(magnitudes, slice, place);
 }
 
 void fp8_scales(const at::Tensor& scales, const at::Tensor& magnitudes, const Fp8Options& options) {
@@ -128,7 +144,7 @@ void fp8_scales(const at::Tensor& scales, const at::Tensor& magnitudes, const Fp
   }
   ATHANOR_CHECK(scales.numel() == magnitudes.numel(), "fp8_scales: {} scales for {} magnitudes",
                 scales.numel(), magnitudes.numel());
-  check.on_cpu({&scales, &magnitudes});
+  if (check.on_cuda({&scales, &magnitudes})) return cuda::scales_from_magnitudes(scales, magnitudes, options);
   float* to = cpu::mutable_data<float>(scales);
   const float* from = cpu::data<float>(magnitudes);
   std::transform(from, from + scales.numel(), to, [&](float x) { return cpu::fp8_scale(x, options); });
@@ -142,7 +158,8 @@ void write_checked_slice(const Checker& check, const Fp8Matrix& to, const at::Te
   check.compute_dtype("slice", slice);
   check_slice(check, "slice", slice, place);
   check_block_scales(check, "scales", to.scales, place.weight_shape);
-  cpu::write_slice(to, slice, place);
+  check.on_cuda({&to.codes, &to.exact, &to.scales, &slice}) ? cuda::write_slice(to, slice, place)
+                                                            : cpu::write_slice(to, slice, place);
 }
 
 }  // namespace
@@ -168,7 +185,9 @@ void decode_block_slice(const at::Tensor& exact, const at::Tensor& codes, const 
   check_slice(check, "codes", codes, place);
   check_block_scales(check, "scales", scales, place.weight_shape);
   check.tensor("exact", exact, at::kBFloat16, {codes.size(0)});
-  cpu::decode_slice(exact, {Fp8Tiles::kBlock, scale, codes, scales, {}, {}}, place);
+  const Fp8Matrix from{Fp8Tiles::kBlock, scale, codes, scales, {}, {}};
+  check.on_cuda({&exact, &codes, &scales}) ? cuda::decode_slice(exact, from, place)
+                                           : cpu::decode_slice(exact, from, place);
 }
 
 }  // namespace athanor::kernels

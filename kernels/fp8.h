@@ -17,6 +17,10 @@
 // Both are batch-invariant as ops.h promises: the bits of a row depend on neither the other rows nor the
 // number of threads. Token tiles start at the first row of a group (of the matrix, or of each expert).
 //
+// On CUDA devices quantising and reading give the bytes of the CPU. Products are exact in bf16 there too, or
+// multiply the codes themselves where the device and the shape allow: cuda/fp8_products.h says which go
+// where, and what holds of their sums.
+//
 // Shape suffixes as in ops.h. Scales are fp32, codes are at::kFloat8_e4m3fn.
 #pragma once
 
@@ -57,7 +61,7 @@ struct Fp8Matrix {
   Fp8Scale scale = Fp8Scale::kPowerOfTwo;
   at::Tensor codes;  ///< undefined when only `exact` was kept
   at::Tensor scales;
-  at::Tensor exact;  ///< bf16, what a CPU multiplies: code * scale with power-of-two scales, else the value
+  at::Tensor exact;  ///< bf16, for exact products: code * scale with power-of-two scales, else the value
                      ///< of the code alone. Undefined: made from the codes when a product needs it
   std::vector<int64_t> offsets;  ///< kToken only: ascending first rows of the groups, then the number of rows
 
@@ -75,6 +79,9 @@ Fp8Matrix quantise(const at::Tensor& x, Fp8Tiles tiles, const Fp8Options& option
 void dequantise(const at::Tensor& out, const Fp8Matrix& matrix);
 /// Fills `exact` from the codes where it is undefined.
 void make_exact(Fp8Matrix& matrix);
+/// What products on this device take by preference, so that keeping it saves a pass: codes (Hopper GPUs) or
+/// exact values (everything else). They take either.
+Fp8Keep fp8_operand(at::Device device);
 
 /// Rows as they travel between ranks: codes [T, D], scales [T, fp8_tiles(D)].
 void quantise_rows(const at::Tensor& codes_TD, const at::Tensor& scales_TC, const at::Tensor& x_TD,

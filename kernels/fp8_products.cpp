@@ -1,7 +1,10 @@
+#include "kernels/cuda/fp8_products.h"
+
 #include "core/error.h"
 #include "kernels/checks.h"
 #include "kernels/cpu/scaled_products.h"
 #include "kernels/cpu/tensor_data.h"
+#include "kernels/cuda_plugin.h"
 #include "kernels/fp8.h"
 #include "kernels/ops.h"
 
@@ -10,20 +13,32 @@ namespace {
 
 static_assert(cpu::kScaledDepth == kFp8Tile);
 
-/// An operand with exact values (kept alive here when they had to be made).
-Fp8Matrix exact(const Checker& check, const char* name, const Fp8Matrix& matrix, Fp8Tiles tiles,
-                Fp8Scale scale, int64_t num_dims) {
+using cuda::Fp8Path;
+using cuda::Fp8Product;
+
+void check_operand(const Checker& check, const char* name, const Fp8Matrix& matrix, Fp8Tiles tiles,
+                   Fp8Scale scale, size_t num_dims) {
   ATHANOR_CHECK(matrix.tiles == tiles, "{}: {} has other tiles than this product takes", check.operation(),
                 name);
   ATHANOR_CHECK(matrix.scale == scale, "{}: {} has another kind of scale than the other operand",
                 check.operation(), name);
+  ATHANOR_CHECK(matrix.codes.defined() || matrix.exact.defined(),
+                "{}: {} holds neither codes nor exact values", check.operation(), name);
+  check.dim(name, matrix.codes.defined() ? matrix.codes : matrix.exact, static_cast<int64_t>(num_dims));
+  check.dtype("scales", matrix.scales, at::kFloat);
+  check.contiguous("scales", matrix.scales);
+}
+
+/// The operand with exact values (kept alive here when they had to be made).
+Fp8Matrix exact(const Fp8Matrix& matrix) {
   Fp8Matrix out = matrix;
   make_exact(out);
-  check.dim(name, out.exact, num_dims);
-  check.dtype("scales", out.scales, at::kFloat);
-  check.contiguous("scales", out.scales);
-  check.on_cpu({&out.exact, &out.scales});
   return out;
+}
+
+/// True when everything lies on one CUDA device, false on the CPU.
+bool on_cuda(const Checker& check, const at::Tensor& out, const Fp8Matrix& a, const Fp8Matrix& b) {
+  return check.on_cuda({&out, &a.codes, &a.exact, &a.scales, &b.codes, &b.exact, &b.scales});
 }
 
 /// A single weight as a group of one.
@@ -52,16 +67,12 @@ void check_output(const Checker& check, const at::Tensor& out, int64_t num_rows,
   check.shape("out", out, {num_rows, num_columns});
   check.compute_dtype("out", out);
   check.rows_contiguous("out", out);
-  check.on_cpu({&out});
 }
 
-enum class Direction { kForward, kInputGradient };
-
 /// Rows of every expert times its weight (kForward: transposed), fp32 scales.
-void multiply_scaled_groups(Direction direction, const at::Tensor& out, const Fp8Matrix& a,
-                            const Fp8Matrix& w, const std::vector<int64_t>& offsets,
-                            const at::Tensor& bias_f32) {
-  const bool forward = direction == Direction::kForward;
+void multiply_scaled_groups(Fp8Product product, const at::Tensor& out, const Fp8Matrix& a, const Fp8Matrix& w,
+                            const std::vector<int64_t>& offsets, const at::Tensor& bias_f32) {
+  const bool forward = product == Fp8Product::kForward;
   const int64_t depth = a.exact.size(1), num_columns = w.exact.size(forward ? 1 : 2);
   const int64_t tiles_down = w.scales.size(1), tiles_across = w.scales.size(2), row_tiles = fp8_tiles(depth);
   const float *row_scales = cpu::data<float>(a.scales), *block_scales = cpu::data<float>(w.scales);
@@ -81,24 +92,46 @@ void multiply_scaled_groups(Direction direction, const at::Tensor& out, const Fp
   cpu::run_scaled_products(products);
 }
 
-void multiply_groups(const Checker& check, Direction direction, const at::Tensor& out, const Fp8Matrix& a,
+/// The bias in fp32, which the caller keeps alive, or undefined.
+at::Tensor f32_bias(const Checker& check, const std::optional<at::Tensor>& bias, int64_t num_columns) {
+  if (!bias || !bias->defined()) return {};
+  check.shape("bias", *bias, {num_columns});
+  return bias->to(at::kFloat).contiguous();
+}
+
+/// On a CUDA device the way that cuda/fp8_products.h tells; on the CPU exact values, folded or in tiles.
+Fp8Path path_of(bool is_on_cuda, cuda::Fp8ProductFacts facts, const at::Tensor& out) {
+  if (is_on_cuda) facts.compute_capability = compute_capability(out.device());
+  return cuda::fp8_path(facts);
+}
+
+void multiply_groups(const Checker& check, Fp8Product product, const at::Tensor& out, const Fp8Matrix& a,
                      const Fp8Matrix& w, const std::vector<int64_t>& offsets,
                      const std::optional<at::Tensor>& bias = std::nullopt) {
-  const bool forward = direction == Direction::kForward;
-  const Fp8Matrix left = exact(check, "the left operand", a, Fp8Tiles::kRow, w.scale, 2),
-                  right = exact(check, "the weight", w, Fp8Tiles::kBlock, w.scale, 3);
-  const int64_t num_experts = right.exact.size(0), num_rows = left.exact.size(0),
-                depth = right.exact.size(forward ? 2 : 1), num_columns = right.exact.size(forward ? 1 : 2);
-  check.shape("the left operand", left.exact, {num_rows, depth});
+  const bool forward = product == Fp8Product::kForward;
+  check_operand(check, "the left operand", a, Fp8Tiles::kRow, w.scale, 2);
+  check_operand(check, "the weight", w, Fp8Tiles::kBlock, w.scale, 3);
+  const int64_t num_experts = w.sizes()[0], num_rows = a.sizes()[0], depth = w.sizes()[forward ? 2 : 1],
+                num_columns = w.sizes()[forward ? 1 : 2];
+  check.shape("the left operand", a.codes.defined() ? a.codes : a.exact, {num_rows, depth});
   check_output(check, out, num_rows, num_columns);
   check.offsets("offsets", offsets, num_experts, num_rows);
-  if (w.scale == Fp8Scale::kFp32) {
-    at::Tensor bias_f32;
-    if (bias && bias->defined()) {
-      check.shape("bias", *bias, {num_columns});
-      bias_f32 = bias->to(at::kFloat).contiguous();
-    }
-    return multiply_scaled_groups(direction, out, left, right, offsets, bias_f32);
+  const bool is_on_cuda = on_cuda(check, out, a, w);
+  const Fp8Path path = path_of(is_on_cuda,
+                               {.product = product,
+                                .scale = w.scale,
+                                .num_experts = num_experts,
+                                .num_rows = num_rows,
+                                .num_columns = num_columns,
+                                .num_summed = depth},
+                               out);
+  if (path == Fp8Path::kCodes)
+    return cuda::codes_matmul_rows(product, out, a, w, offsets, f32_bias(check, bias, num_columns));
+  const Fp8Matrix left = exact(a), right = exact(w);
+  if (path == Fp8Path::kTiles) {
+    const at::Tensor bias_f32 = f32_bias(check, bias, num_columns);
+    return is_on_cuda ? cuda::tiles_matmul_rows(product, out, left, right, offsets, bias_f32)
+                      : multiply_scaled_groups(product, out, left, right, offsets, bias_f32);
   }
   if (num_experts == 1 && forward) return matmul_nt(out, left.exact, right.exact[0], false, bias);
   if (num_experts == 1) return matmul_nn(out, left.exact, right.exact[0]);
@@ -129,31 +162,42 @@ void multiply_scaled_tokens(const at::Tensor& out, const Fp8Matrix& dy, const Fp
 void multiply_tokens(const Checker& check, const at::Tensor& out, const Fp8Matrix& dy, const Fp8Matrix& x,
                      bool accumulate) {
   check.dim("out", out, 3);
-  const Fp8Matrix left = exact(check, "dy", dy, Fp8Tiles::kToken, x.scale, 2),
-                  right = exact(check, "x", x, Fp8Tiles::kToken, x.scale, 2);
-  const int64_t num_tokens = right.exact.size(0);
-  check.shape("dy", left.exact, {num_tokens, out.size(1)});
-  check.shape("x", right.exact, {num_tokens, out.size(2)});
+  check_operand(check, "dy", dy, Fp8Tiles::kToken, x.scale, 2);
+  check_operand(check, "x", x, Fp8Tiles::kToken, x.scale, 2);
+  const int64_t num_tokens = x.sizes()[0];
+  check.shape("dy", dy.codes.defined() ? dy.codes : dy.exact, {num_tokens, out.size(1)});
+  check.shape("x", x.codes.defined() ? x.codes : x.exact, {num_tokens, out.size(2)});
   check.dtype("out", out, at::kFloat);
   check.rows_contiguous("out", out);
-  check.on_cpu({&out});
-  ATHANOR_CHECK(left.offsets == right.offsets, "{}: dy and x have tiles in different groups of rows",
+  ATHANOR_CHECK(dy.offsets == x.offsets, "{}: dy and x have tiles in different groups of rows",
                 check.operation());
-  check.offsets("the groups of x", right.offsets, out.size(0), num_tokens);
-  if (x.scale == Fp8Scale::kFp32) return multiply_scaled_tokens(out, left, right, accumulate);
-  grouped_matmul_tn(out, left.exact, right.exact, right.offsets, accumulate);
+  check.offsets("the groups of x", x.offsets, out.size(0), num_tokens);
+  const bool is_on_cuda = on_cuda(check, out, dy, x);
+  const Fp8Path path = path_of(is_on_cuda,
+                               {.product = Fp8Product::kWeightGradient,
+                                .scale = x.scale,
+                                .num_experts = out.size(0),
+                                .num_rows = out.size(1),
+                                .num_columns = out.size(2),
+                                .num_summed = num_tokens},
+                               out);
+  if (path == Fp8Path::kCodes) return cuda::codes_matmul_tokens(out, dy, x, accumulate);
+  const Fp8Matrix left = exact(dy), right = exact(x);
+  if (path == Fp8Path::kFolded) return grouped_matmul_tn(out, left.exact, right.exact, x.offsets, accumulate);
+  is_on_cuda ? cuda::tiles_matmul_tokens(out, left, right, accumulate)
+             : multiply_scaled_tokens(out, left, right, accumulate);
 }
 
 }  // namespace
 
 void fp8_matmul_nt(const at::Tensor& out_MN, const Fp8Matrix& x_MK, const Fp8Matrix& w_NK,
                    const std::optional<at::Tensor>& bias_N) {
-  multiply_groups(Checker("fp8_matmul_nt"), Direction::kForward, out_MN, x_MK, as_group(w_NK),
+  multiply_groups(Checker("fp8_matmul_nt"), Fp8Product::kForward, out_MN, x_MK, as_group(w_NK),
                   {0, x_MK.sizes()[0]}, bias_N);
 }
 
 void fp8_matmul_nn(const at::Tensor& out_MK, const Fp8Matrix& dy_MN, const Fp8Matrix& w_NK) {
-  multiply_groups(Checker("fp8_matmul_nn"), Direction::kInputGradient, out_MK, dy_MN, as_group(w_NK),
+  multiply_groups(Checker("fp8_matmul_nn"), Fp8Product::kInputGradient, out_MK, dy_MN, as_group(w_NK),
                   {0, dy_MN.sizes()[0]});
 }
 
@@ -165,12 +209,13 @@ void fp8_matmul_tn(const at::Tensor& out_NK, const Fp8Matrix& dy_TN, const Fp8Ma
 
 void fp8_grouped_matmul_nt(const at::Tensor& out_PN, const Fp8Matrix& x_PK, const Fp8Matrix& w_ENK,
                            const std::vector<int64_t>& offsets) {
-  multiply_groups(Checker("fp8_grouped_matmul_nt"), Direction::kForward, out_PN, x_PK, w_ENK, offsets);
+  multiply_groups(Checker("fp8_grouped_matmul_nt"), Fp8Product::kForward, out_PN, x_PK, w_ENK, offsets);
 }
 
 void fp8_grouped_matmul_nn(const at::Tensor& out_PK, const Fp8Matrix& dy_PN, const Fp8Matrix& w_ENK,
                            const std::vector<int64_t>& offsets) {
-  multiply_groups(Checker("fp8_grouped_matmul_nn"), Direction::kInputGradient, out_PK, dy_PN, w_ENK, offsets);
+  multiply_groups(Checker("fp8_grouped_matmul_nn"), Fp8Product::kInputGradient, out_PK, dy_PN, w_ENK,
+                  offsets);
 }
 
 void fp8_grouped_matmul_tn(const at::Tensor& out_ENK, const Fp8Matrix& dy_PN, const Fp8Matrix& x_PK,

@@ -29,7 +29,11 @@ Fp8Options gradient_options(Fp8Scale scale) {
 }
 
 Fp8Matrix token_tiles(const at::Tensor& x, const Fp8Options& options, const std::vector<int64_t>& offsets) {
-  return quantise(x, Fp8Tiles::kToken, options, Fp8Keep::kExact, offsets);
+  return quantise(x, Fp8Tiles::kToken, options, kernels::fp8_operand(x.device()), offsets);
+}
+
+Fp8Matrix gradient_rows(const at::Tensor& dy, const Fp8Options& options) {
+  return quantise(dy, Fp8Tiles::kRow, options, kernels::fp8_operand(dy.device()));
 }
 
 // The input of a layer between its forward and its backward pass: what its token tiles are cut from.
@@ -39,14 +43,17 @@ class KeptInput {
   KeptInput(const at::Tensor& x, Fp8Scale scale, Recall recall = {})
       : scale_(scale), recall_(std::move(recall)) {
     const bool is_kept = c10::GradMode::is_enabled() && !recall_;
-    const bool keeps_codes = is_kept && scale == Fp8Scale::kPowerOfTwo;
-    rows_ = row_tiles(x, scale, keeps_codes ? Fp8Keep::kBoth : Fp8Keep::kExact);
-    if (is_kept && !keeps_codes) x_ = x.detach();
+    keeps_codes_ = is_kept && scale == Fp8Scale::kPowerOfTwo;
+    const Fp8Keep operand = kernels::fp8_operand(x.device());
+    rows_ = row_tiles(x, scale, keeps_codes_ && operand == Fp8Keep::kExact ? Fp8Keep::kBoth : operand);
+    if (is_kept && !keeps_codes_) x_ = x.detach();
   }
   const Fp8Matrix& rows() const { return rows_; }
   void end_forward() {
-    rows_.exact = at::Tensor();
-    if (!rows_.codes.defined()) rows_.scales = at::Tensor();
+    if (keeps_codes_)
+      rows_.exact = at::Tensor();
+    else
+      rows_ = {};
   }
 
   // bf16 values of rows [begin, begin + count).
@@ -66,6 +73,7 @@ class KeptInput {
  private:
   Fp8Scale scale_;
   Recall recall_;
+  bool keeps_codes_ = false;
   at::Tensor x_;
   Fp8Matrix rows_;
 };
@@ -84,8 +92,7 @@ at::Tensor fp8_linear(const at::Tensor& x_TK, Parameter& weight, Parameter* bias
     const int64_t num_tokens = dy_TN.size(0);
     const Fp8Options options = gradient_options(scale);
     at::Tensor dx_TK = bf16(dy_TN, {num_tokens, weight->shape[1]});
-    kernels::fp8_matmul_nn(dx_TK, quantise(dy_TN, Fp8Tiles::kRow, options, Fp8Keep::kExact),
-                           weight->quantised);
+    kernels::fp8_matmul_nn(dx_TK, gradient_rows(dy_TN, options), weight->quantised);
     add_gradient(*weight, [&](const at::Tensor& dw, bool accumulate) {
       const at::Tensor x = input.values(0, num_tokens);
       kernels::fp8_matmul_tn(dw, token_tiles(dy_TN, options, {}), token_tiles(x, {.scale = scale}, {}),
@@ -109,8 +116,7 @@ at::Tensor fp8_grouped_linear(const at::Tensor& x_PK, Parameter& weight, const R
     const at::Tensor& dy_PN = gradients[0];
     const Fp8Options options = gradient_options(scale);
     at::Tensor dx_PK = bf16(dy_PN, {dy_PN.size(0), weight->shape[2]});
-    kernels::fp8_grouped_matmul_nn(dx_PK, quantise(dy_PN, Fp8Tiles::kRow, options, Fp8Keep::kExact),
-                                   weight->quantised, groups.offsets);
+    kernels::fp8_grouped_matmul_nn(dx_PK, gradient_rows(dy_PN, options), weight->quantised, groups.offsets);
     add_grouped_gradient(
         *weight, groups,
         [&](const at::Tensor& dw, int64_t begin, int64_t count, const std::vector<int64_t>& offsets,

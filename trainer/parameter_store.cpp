@@ -136,8 +136,12 @@ void ParameterStore::allocate(Group& group) {
   group.comm.register_memory(group.weights);  // gathered, or reduced into, every step
   if (options_.fp8 && group.parameters.front()->takes_fp8())
     group.quantised = std::make_unique<QuantisedWeights>(
-        group.parameters, group.layout, group.comm, *options_.fp8, shards_masters ? mine : all,
-        /*keeps_codes=*/shards_masters && options_.gathers_fp8 && group.num_shards() > 1);
+        group.parameters, group.layout, group.comm,
+        QuantisedWeightsOptions{
+            .scale = *options_.fp8,
+            .range = shards_masters ? mine : all,
+            .keeps_codes = shards_masters && options_.gathers_fp8 && group.num_shards() > 1,
+            .device = options_.device});
   if (!shards_weights) bind_values(group, group.weights);
   OptimizerSlice slice{&group.parameters, &group.layout, shards_masters ? mine : all, mine, {}, {}};
   const at::Tensor computed = computed_slice(group);

@@ -13,17 +13,25 @@ at::Tensor part(const at::Tensor& slice, const parallel::ParameterPiece& piece) 
 
 QuantisedWeights::QuantisedWeights(const std::vector<model::Parameter*>& parameters,
                                    const parallel::FlatLayout& layout, parallel::Communicator& comm,
-                                   kernels::Fp8Scale scale, parallel::ElementRange range, bool keeps_codes)
-    : parameters_(parameters), layout_(layout), comm_(comm), scale_(scale), pieces_(layout.pieces(range)) {
+                                   const QuantisedWeightsOptions& options)
+    : parameters_(parameters),
+      layout_(layout),
+      comm_(comm),
+      scale_(options.scale),
+      pieces_(layout.pieces(options.range)) {
+  const auto here = [&](at::ScalarType type) {
+    return at::TensorOptions().dtype(type).device(options.device);
+  };
   std::vector<int64_t> begins{0};
   for (const model::Parameter* parameter : parameters)
     begins.push_back(begins.back() +
                      c10::multiply_integers(kernels::fp8_block_scale_shape(parameter->shape)));
-  all_scales_ = at::zeros({begins.back()}, at::kFloat);
+  all_scales_ = at::zeros({begins.back()}, here(at::kFloat));
   for (size_t i = 0; i < parameters.size(); ++i)
     scales_.push_back(all_scales_.narrow(0, begins[i], begins[i + 1] - begins[i])
                           .view(kernels::fp8_block_scale_shape(parameters[i]->shape)));
-  if (keeps_codes) codes_ = at::zeros({range.end - range.begin}, at::kFloat8_e4m3fn);
+  if (options.keeps_codes)
+    codes_ = at::zeros({options.range.end - options.range.begin}, here(at::kFloat8_e4m3fn));
 }
 
 void QuantisedWeights::begin(const at::Tensor& slice, bool is_sharded) {

@@ -17,13 +17,18 @@
 
 namespace athanor::trainer {
 
+struct QuantisedWeightsOptions {
+  kernels::Fp8Scale scale;
+  parallel::ElementRange range;  ///< of the flat buffer: what this rank quantises
+  bool keeps_codes;              ///< weights travel as codes, else as exact bf16 values
+  at::Device device;             ///< where weights live
+};
+
 class QuantisedWeights {
  public:
-  /// What this rank quantises: elements `range` of the flat buffer. With `keeps_codes` they travel as codes,
-  /// else as exact bf16 values. All outlive this.
+  /// All but the options outlive this.
   QuantisedWeights(const std::vector<model::Parameter*>& parameters, const parallel::FlatLayout& layout,
-                   parallel::Communicator& comm, kernels::Fp8Scale scale, parallel::ElementRange range,
-                   bool keeps_codes);
+                   parallel::Communicator& comm, const QuantisedWeightsOptions& options);
 
   /// `slice`: this rank's range, bf16. Starts the maximum over ranks, unless every rank holds everything.
   void begin(const at::Tensor& slice, bool is_sharded);

@@ -20,6 +20,7 @@
 #include "core/error.h"
 #include "kernels/cuda/products.h"
 #include "kernels/cuda_plugin.h"
+#include "kernels/fp8.h"
 #include "kernels/ops.h"
 
 namespace {
@@ -121,6 +122,37 @@ class Bench {
     grouped(rows, permutation.offsets);
   }
 
+  void fp8() const {
+    using kernels::Fp8Keep;
+    using kernels::Fp8Tiles;
+    const at::Tensor x = normal({num_tokens_, kHidden}), w = normal({5 * kHidden, kHidden}),
+                     y = normal({num_tokens_, 5 * kHidden}), dw = zeros({5 * kHidden, kHidden});
+    const double elements = static_cast<double>(x.numel());
+    const auto quantise = [&](const char* what, Fp8Tiles tiles, Fp8Keep keep, double bytes_written) {
+      print(
+          what, [&] { kernels::quantise(x, tiles, {}, keep); }, (2 + bytes_written) * elements, 0);
+    };
+    quantise("fp8 rows, codes", Fp8Tiles::kRow, Fp8Keep::kCodes, 1);
+    quantise("fp8 rows, exact", Fp8Tiles::kRow, Fp8Keep::kExact, 2);
+    quantise("fp8 token tiles, codes", Fp8Tiles::kToken, Fp8Keep::kCodes, 1);
+    quantise("fp8 blocks (reads twice)", Fp8Tiles::kBlock, Fp8Keep::kExact, 4);
+    const double flops = 2.0 * static_cast<double>(num_tokens_ * kHidden * 5 * kHidden);
+    // As in training: weights are bound as exact values, activations as what products prefer here.
+    const auto keep = kernels::fp8_operand(device_);
+    const auto qw = kernels::quantise(w, Fp8Tiles::kBlock, {}, Fp8Keep::kExact);
+    const auto rows_x = kernels::quantise(x, Fp8Tiles::kRow, {}, keep),
+               rows_y = kernels::quantise(y, Fp8Tiles::kRow, {}, keep),
+               tokens_x = kernels::quantise(x, Fp8Tiles::kToken, {}, keep),
+               tokens_y = kernels::quantise(y, Fp8Tiles::kToken, {}, keep);
+    print(
+        "fp8_matmul_nt 2048 -> 10240", [&] { kernels::fp8_matmul_nt(y, rows_x, qw); }, 0, flops);
+    print(
+        "fp8_matmul_nn", [&] { kernels::fp8_matmul_nn(x, rows_y, qw); }, 0, flops);
+    print(
+        "fp8_matmul_tn to fp32", [&] { kernels::fp8_matmul_tn(dw, tokens_y, tokens_x); }, 0, flops);
+    fp8_experts();
+  }
+
   void attention() const {
     const at::Tensor q = normal({num_tokens_, kHeads, kQkSize}), k = normal({num_tokens_, kHeads, kQkSize});
     const at::Tensor v = normal({num_tokens_, kHeads, kVSize}), d_o = normal({num_tokens_, kHeads, kVSize});
@@ -213,6 +245,22 @@ class Bench {
         flops);
   }
 
+  /// The experts of one rank of eight, all tokens of the eight: few and large.
+  void fp8_experts() const {
+    constexpr int64_t kHere = kExperts / 8;
+    const int64_t num_rows = num_tokens_ * kChosen;
+    std::vector<int64_t> offsets;
+    for (int64_t e = 0; e <= kHere; ++e) offsets.push_back(e * num_rows / kHere);
+    const auto rows = kernels::quantise(normal({num_rows, kHidden}), kernels::Fp8Tiles::kRow, {},
+                                        kernels::fp8_operand(device_));
+    const auto w = kernels::quantise(normal({kHere, 2 * kExpertWidth, kHidden}), kernels::Fp8Tiles::kBlock,
+                                     {}, kernels::Fp8Keep::kExact);
+    const at::Tensor y = empty({num_rows, 2 * kExpertWidth});
+    print(
+        "fp8 experts, 8 of them, forward", [&] { kernels::fp8_grouped_matmul_nt(y, rows, w, offsets); }, 0,
+        2.0 * static_cast<double>(num_rows * kHidden) * 2 * kExpertWidth);
+  }
+
   void print(const char* what, const std::function<void()>& run, double bytes, double flops) const {
     const double seconds = median_seconds(run);
     std::printf("%-44s %9.3f ms", what, seconds * 1e3);
@@ -254,6 +302,7 @@ int main(int argc, char** argv) {
     bench.rows();
     bench.products();
     bench.experts();
+    bench.fp8();
     bench.attention();
     bench.head();
     bench.flat();

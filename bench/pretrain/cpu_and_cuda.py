@@ -1,4 +1,4 @@
-"""One small run on the CPU and on the GPU: the losses side by side in fp32, then the speed on the GPU in bf16.
+"""One small run on the CPU and on the GPU: the losses side by side in fp32, then the speed on the GPU in bf16 and FP8.
 
     cpu_and_cuda.py ATHANOR PREPARED OUT [--steps 12] [--tolerance 2e-3]      (PREPARED as run.py leaves it)
 
@@ -35,8 +35,10 @@ for ours, theirs in zip(cpu, cuda):
     print(json.dumps({"step": ours["step"], "cpu": ours["loss"], "cuda": theirs["loss"], "cpu_norm": ours["grad_norm"],
                       "cuda_norm": theirs["grad_norm"]}))
 worst = max(abs(a["loss"] - b["loss"]) / a["loss"] for a, b in zip(cpu, cuda))
-fast = train("cuda_bf16", "training.max_steps=200", "run.device=cuda")[20:]
-print(json.dumps({"largest_relative_difference": worst, "steps": len(cpu),
-                  "cuda_bf16_tokens_per_second": statistics.median(record["tokens_per_second"] for record in fast),
-                  "cuda_bf16_loss": fast[-1]["loss"]}))
+result = {"largest_relative_difference": worst, "steps": len(cpu)}
+for precision in ("bf16", "fp8"):
+    fast = train(f"cuda_{precision}", "training.max_steps=200", "run.device=cuda", f"training.precision={precision}")[20:]
+    result[f"cuda_{precision}_tokens_per_second"] = statistics.median(record["tokens_per_second"] for record in fast)
+    result[f"cuda_{precision}_loss"] = fast[-1]["loss"]
+print(json.dumps(result))
 sys.exit(len(cpu) != arguments.steps or len(cuda) != arguments.steps or worst > arguments.tolerance)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <limits>
 
 #include "core/parallel_for.h"
@@ -43,7 +44,21 @@ const uint8_t* codes_of(const at::Tensor& tensor) {
   return static_cast<const uint8_t*>(tensor.const_data_ptr());
 }
 
-/// Writes codes and exact values of stretches of elements, whichever are wanted.
+/// The scales of neighbouring columns, and what values are multiplied by to become codes.
+struct ColumnScales {
+  explicit ColumnScales(int64_t num_columns) : count(num_columns) {}
+  void set(int64_t i, float scale) {
+    scales[static_cast<size_t>(i)] = scale;
+    factors[static_cast<size_t>(i)] = 1.0f / scale;
+    has_nan = has_nan || std::isnan(scale);
+  }
+  const int64_t count;
+  std::array<float, kTokenTileColumns> scales, factors;
+  bool has_nan = false;
+};
+
+/// Writes codes and exact values of stretches of elements, whichever are wanted. In a tile with NaN all codes
+/// are 0x7f: which NaN a product of two keeps, and so its sign, differs between instruction sets.
 template <typename T>
 class Sink {
  public:
@@ -53,22 +68,32 @@ class Sink {
         folds_(to.scale == Fp8Scale::kPowerOfTwo) {}
 
   void write(int64_t at, const T* x, float scale, int64_t count) const {
+    if (std::isnan(scale)) return write_nan(at, count);
     const float factor = 1.0f / scale;
     if (codes_) table_.encode(codes_ + at, x, factor, count);
     if (exact_) table_.round(exact_ + at, x, factor, folds_ ? scale : 1.0f, count);
   }
-  /// A scale for each element; count <= kTokenTileColumns.
-  void write_each(int64_t at, const T* x, const float* factors, const float* scales, int64_t count) const {
+  /// A scale for each element.
+  void write_each(int64_t at, const T* x, const ColumnScales& columns) const {
     static constexpr auto kOnes = [] {
       std::array<float, kTokenTileColumns> ones{};
       ones.fill(1.0f);
       return ones;
     }();
-    if (codes_) table_.encode_each(codes_ + at, x, factors, count);
-    if (exact_) table_.round_each(exact_ + at, x, factors, folds_ ? scales : kOnes.data(), count);
+    const float *factors = columns.factors.data(), *scales = columns.scales.data();
+    if (codes_) table_.encode_each(codes_ + at, x, factors, columns.count);
+    if (exact_) table_.round_each(exact_ + at, x, factors, folds_ ? scales : kOnes.data(), columns.count);
+    if (!columns.has_nan) return;
+    for (int64_t i = 0; i < columns.count; ++i)
+      if (std::isnan(scales[i])) write_nan(at + i, 1);
   }
 
  private:
+  void write_nan(int64_t at, int64_t count) const {
+    if (codes_) std::fill_n(codes_ + at, count, uint8_t{0x7f});
+    if (exact_) std::fill_n(exact_ + at, count, Bf16{0x7fc0});
+  }
+
   const Fp8Table<T>& table_ = fp8_table<T>();
   uint8_t* codes_;
   Bf16* exact_;
@@ -133,16 +158,17 @@ void quantise_token_tiles(const Fp8Matrix& to, const at::Tensor& x, const Fp8Opt
   const T* from = data<T>(x);
   float* scales = mutable_data<float>(to.scales);
   const auto quantise_piece = [&](int64_t s, const TokenTile& tile, int64_t first, int64_t count) {
-    std::array<float, kTokenTileColumns> magnitudes{}, factors;
+    std::array<float, kTokenTileColumns> magnitudes{};
+    ColumnScales columns(count);
     float* tile_scales = scales + s * num_columns + first;
     for (int64_t t = tile.row_begin; t < tile.row_begin + tile.num_rows; ++t)
       table.raise_magnitudes(magnitudes.data(), from + t * stride + first, count);
     for (int64_t i = 0; i < count; ++i) {
       tile_scales[i] = fp8_scale(magnitudes[static_cast<size_t>(i)], options);
-      factors[static_cast<size_t>(i)] = 1.0f / tile_scales[i];
+      columns.set(i, tile_scales[i]);
     }
     for (int64_t t = tile.row_begin; t < tile.row_begin + tile.num_rows; ++t)
-      sink.write_each(t * num_columns + first, from + t * stride + first, factors.data(), tile_scales, count);
+      sink.write_each(t * num_columns + first, from + t * stride + first, columns);
   };
   for_each_token_piece(token_tiles(to.offsets), num_columns, quantise_piece);
 }

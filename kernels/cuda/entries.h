@@ -25,6 +25,13 @@ int loss_rows(const AthanorCudaLossRows* p, void* stream);
 int adamw(const AthanorCudaAdamW* p, void* stream);
 int ordered_sum(const AthanorCudaOrderedSum* p, void* stream);
 int chunk_square_sums(const AthanorCudaChunkSquareSums* p, void* stream);
+int fp8_quantise(const AthanorCudaFp8Write* p, void* stream);
+int fp8_write(const AthanorCudaFp8Write* p, void* stream);
+int fp8_raise_magnitudes(const AthanorCudaFp8Magnitudes* p, void* stream);
+int fp8_scales(const AthanorCudaFp8Scales* p, void* stream);
+int fp8_decode(const AthanorCudaFp8Decode* p, void* stream);
+int fp8_transpose(const AthanorCudaFp8Transpose* p, void* stream);
+int add_scaled(const AthanorCudaAddScaled* p, void* stream);
 
 }  // namespace athanor::kernels::cuda
 

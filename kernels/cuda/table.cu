@@ -38,6 +38,13 @@ constexpr AthanorCudaTable kTable{ATHANOR_CUDA_TABLE_VERSION,
                                   adamw,
                                   ordered_sum,
                                   chunk_square_sums,
+                                  fp8_quantise,
+                                  fp8_write,
+                                  fp8_raise_magnitudes,
+                                  fp8_scales,
+                                  fp8_decode,
+                                  fp8_transpose,
+                                  add_scaled,
                                   compute_capability,
                                   error_text};
 

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define ATHANOR_CUDA_TABLE_VERSION 2
+#define ATHANOR_CUDA_TABLE_VERSION 3
 #define ATHANOR_CUDA_TABLE_SYMBOL "athanor_cuda_table"
 #define ATHANOR_CUDA_MAX_PARTS 256
 /* Sums over tokens are made of partial sums of so many tokens, which are then added in ascending order.
@@ -23,6 +23,11 @@ extern "C" {
 /* permutation_by_expert sorts stretches of so many slots. */
 #define ATHANOR_CUDA_SLOTS_PER_PIECE 512
 #define ATHANOR_CUDA_MAX_EXPERTS 1024
+/* Fp8Tiles of kernels/fp8.h: which elements of a matrix share a scale. */
+#define ATHANOR_CUDA_FP8_TILE 128
+#define ATHANOR_CUDA_FP8_ROW 0
+#define ATHANOR_CUDA_FP8_TOKEN 1
+#define ATHANOR_CUDA_FP8_BLOCK 2
 
 /* ---- normalisation, activation, rotary ---- */
 
@@ -190,6 +195,82 @@ struct AthanorCudaChunkSquareSums {
   int64_t num_elements, chunk_size;
 };
 
+/* ---- block-scaled FP8 ---- */
+
+/* Elements [begin, end) of a flattened matrix or stack of matrices, and the tiles that they lie in. Scales
+   have the shape that kernels/fp8.h says. */
+struct AthanorCudaFp8Place {
+  int tiles;                     /* ATHANOR_CUDA_FP8_ROW, _TOKEN or _BLOCK */
+  int64_t num_rows, num_columns; /* of one matrix */
+  int64_t begin, end;            /* token tiles: everything */
+  /* Token tiles only, [num_token_tiles, 4]: first row, number of rows, and of the group that the tile belongs
+     to, the first tile and the number of tiles. */
+  const int32_t* token_tiles;
+  int64_t num_token_tiles;
+};
+
+/* codes or exact may be null: not wanted. x and they hold the elements of `place`, from `begin` on; rows of x
+   may have a stride where everything is there. */
+struct AthanorCudaFp8Write {
+  uint8_t* codes;
+  uint16_t* exact;
+  float* scales; /* fp8_quantise writes them, fp8_write reads them */
+  const void* x;
+  int64_t x_stride;
+  struct AthanorCudaFp8Place place;
+  float floor;         /* of the largest magnitudes; fp8_quantise only */
+  int is_power_of_two; /* such scales are folded into `exact` */
+  int x_is_scaled;     /* fp8_write only: x holds values of codes, which are not divided by their scale */
+  int x_is_bf16;
+};
+
+/* magnitudes, shaped like the scales of blocks: raised to those of x. */
+struct AthanorCudaFp8Magnitudes {
+  float* magnitudes;
+  const void* x;
+  struct AthanorCudaFp8Place place;
+  int x_is_bf16;
+};
+
+struct AthanorCudaFp8Scales {
+  float* scales;
+  const float* magnitudes; /* may be the scales */
+  int64_t num_scales;
+  float floor;
+  int is_power_of_two;
+};
+
+/* out = the values of codes, times their scales unless those are null. */
+struct AthanorCudaFp8Decode {
+  void* out;
+  const uint8_t* codes;
+  const float* scales;
+  struct AthanorCudaFp8Place place;
+  int out_is_bf16;
+};
+
+/* Transposes bytes, in tiles of 128 rows, as TransposedTile of fp8_places.h says. num_columns is a multiple
+   of 4, and so is num_rows without token tiles; out and codes lie at multiples of 4 bytes. */
+struct AthanorCudaFp8Transpose {
+  uint8_t* out;
+  const uint8_t* codes;
+  const int32_t* token_tiles; /* as above; or null: matrices of num_rows rows */
+  int64_t num_tiles, num_rows, num_columns;
+};
+
+/* The scale of row (or column) i: data[i / sharers * stride]. */
+struct AthanorCudaScaleVector {
+  const float* data;
+  int64_t sharers, stride;
+};
+/* sums = part * (row scale * column scale) + sums, a fused multiply-add. Both [num_rows, num_columns]. */
+struct AthanorCudaAddScaled {
+  float* sums;
+  const float* part;
+  int64_t num_rows, num_columns;
+  struct AthanorCudaScaleVector row_scales, column_scales;
+};
+
 struct AthanorCudaTable {
   int version; /* ATHANOR_CUDA_TABLE_VERSION */
   int (*rms_norm)(const struct AthanorCudaRmsNorm*, void* stream);
@@ -211,6 +292,13 @@ struct AthanorCudaTable {
   int (*adamw)(const struct AthanorCudaAdamW*, void* stream);
   int (*ordered_sum)(const struct AthanorCudaOrderedSum*, void* stream);
   int (*chunk_square_sums)(const struct AthanorCudaChunkSquareSums*, void* stream);
+  int (*fp8_quantise)(const struct AthanorCudaFp8Write*, void* stream); /* row and token tiles */
+  int (*fp8_write)(const struct AthanorCudaFp8Write*, void* stream);
+  int (*fp8_raise_magnitudes)(const struct AthanorCudaFp8Magnitudes*, void* stream);
+  int (*fp8_scales)(const struct AthanorCudaFp8Scales*, void* stream);
+  int (*fp8_decode)(const struct AthanorCudaFp8Decode*, void* stream);
+  int (*fp8_transpose)(const struct AthanorCudaFp8Transpose*, void* stream);
+  int (*add_scaled)(const struct AthanorCudaAddScaled*, void* stream);
   /* 10 * major + minor compute capability of a device. */
   int (*compute_capability)(int device, int* capability);
   const char* (*error_text)(int error);

@@ -11,6 +11,7 @@ part_kernels() {
 part_golden() {
   programs golden 120 'test_*golden*' 'cuda'
   ATHANOR_TEST_DEVICE=cuda program golden_on_cuda test_trainer_golden 180
+  ATHANOR_TEST_DEVICE=cuda program golden_on_cuda test_kernels_fp8_golden 60
   programs golden 180 'test_*cuda*' '^test_kernels_cuda$|nccl'
 }
 

@@ -124,6 +124,7 @@ const Case kCases[] = {
      "parallel.tensor: 4 does not divide training.micro_batch_size 2 x data.sequence_length 255 = 510; "
      "change"},
     {{"training.precision=fp8", "training.fp8_scale=fp32", "parallel.gather_precision=bf16"}, ""},
+    {{"training.precision=fp8", "run.device=cuda"}, ""},
     {{"training.fp8_scale=fp32"},
      "training.fp8_scale: fp32 scales, but training.precision is bf16; set it to fp8 or leave this out"},
     {{"parallel.gather_precision=fp8", "training.precision=fp32"},

@@ -15,6 +15,7 @@
 #include "kernels/cpu/processor.h"
 #include "kernels/ops.h"
 #include "kernels/reference/fp8.h"
+#include "tests/kernels/fp8_testing.h"
 #include "tests/kernels/tensor_testing.h"
 
 namespace athanor::kernels {
@@ -22,25 +23,8 @@ namespace {
 
 using namespace testing;
 
-constexpr Fp8Scale kScaleKinds[] = {Fp8Scale::kPowerOfTwo, Fp8Scale::kFp32};
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN(),
                 kInfinity = std::numeric_limits<float>::infinity();
-
-/// Values over many orders of magnitude, some tiles zero, some tiny.
-at::Tensor uneven(const std::string& name, int64_t num_rows, int64_t num_columns, at::ScalarType dtype) {
-  const at::Tensor x = normal(name, {num_rows, num_columns}), power = normal(name + " power", {num_columns});
-  float* data = x.mutable_data_ptr<float>();
-  for (int64_t i = 0; i < x.numel(); ++i) {
-    const int64_t row = i / num_columns;
-    const auto exponent = static_cast<int>(3 * power.const_data_ptr<float>()[i % num_columns]);
-    data[i] = row % 7 == 3 ? 0.0f : std::ldexp(data[i], row % 5 == 1 ? exponent - 20 : exponent);
-  }
-  return x.to(dtype);
-}
-
-at::Tensor bytes(const at::Tensor& codes) {
-  return codes.view(at::kByte);
-}
 
 /// The scale of every element, as the twin gives it.
 at::Tensor element_scales(const Fp8Matrix& matrix) {
@@ -52,7 +36,7 @@ at::Tensor element_scales(const Fp8Matrix& matrix) {
 }
 
 void expect_quantised(const Fp8Matrix& got, const reference::QuantisedElements& expected) {
-  EXPECT_TRUE(same_bits(bytes(got.codes), expected.codes));
+  EXPECT_TRUE(same_bits(fp8_bytes(got.codes), expected.codes));
   EXPECT_TRUE(same_bits(element_scales(got), expected.scales));
   const at::Tensor wide = at::empty(expected.values.sizes());
   dequantise(wide, got);
@@ -63,24 +47,12 @@ void expect_quantised(const Fp8Matrix& got, const reference::QuantisedElements& 
   EXPECT_TRUE(same_bits(got.exact.to(at::kFloat), exact)) << "not exact in bf16";
 }
 
-struct Case {
-  Fp8Tiles tiles;
-  int64_t num_rows, num_columns;
-  std::vector<int64_t> offsets;
-};
-const Case kCases[] = {
-    {Fp8Tiles::kRow, 9, 320, {}},     {Fp8Tiles::kRow, 3, 1, {}},
-    {Fp8Tiles::kBlock, 200, 300, {}}, {Fp8Tiles::kBlock, 5, 129, {}},
-    {Fp8Tiles::kToken, 300, 70, {}},  {Fp8Tiles::kToken, 301, 261, {0, 3, 3, 200, 301, 301}},
-};
-
 TEST(Fp8, QuantisesAsTheTwinDoes) {
-  for (const Case& c : kCases)
+  for (const Fp8Case& c : kFp8Cases)
     for (const at::ScalarType dtype : kComputeTypes)
-      for (const Fp8Scale scale : kScaleKinds) {
-        SCOPED_TRACE(fmt::format("tiles {} of {}x{} {} scale {}", static_cast<int>(c.tiles), c.num_rows,
-                                 c.num_columns, c10::toString(dtype), static_cast<int>(scale)));
-        const at::Tensor x = uneven("x", c.num_rows, c.num_columns, dtype);
+      for (const Fp8Scale scale : kFp8Scales) {
+        SCOPED_TRACE(describe(c, dtype, scale));
+        const at::Tensor x = uneven_matrix("x", c.num_rows, c.num_columns, dtype);
         const Fp8Options options{.scale = scale};
         const auto expected = reference::quantise(x, c.tiles, options, c.offsets);
         for_thread_counts([&] {
@@ -98,9 +70,9 @@ TEST(Fp8, QuantisesAsTheTwinDoes) {
 }
 
 TEST(Fp8, RowsMayHaveAStride) {
-  const at::Tensor x = uneven("x", 40, 150, at::kBFloat16), wide = with_row_gap(x, 5);
+  const at::Tensor x = uneven_matrix("x", 40, 150, at::kBFloat16), wide = with_row_gap(x, 5);
   for (const Fp8Tiles tiles : {Fp8Tiles::kRow, Fp8Tiles::kToken})
-    EXPECT_TRUE(same_bits(bytes(quantise(wide, tiles).codes), bytes(quantise(x, tiles).codes)));
+    EXPECT_TRUE(same_bits(fp8_bytes(quantise(wide, tiles).codes), fp8_bytes(quantise(x, tiles).codes)));
 }
 
 TEST(Fp8, ALowFloorKeepsSmallGradients) {
@@ -114,7 +86,7 @@ TEST(Fp8, ALowFloorKeepsSmallGradients) {
 
 TEST(Fp8, NanAndInfinityTakeTheirWholeTile) {
   for (const float bad : {kNan, kInfinity, -kInfinity})
-    for (const Fp8Scale scale : kScaleKinds) {
+    for (const Fp8Scale scale : kFp8Scales) {
       at::Tensor x = normal("x", {130, 130});
       x[129][7] = bad;
       const at::Tensor back = at::empty_like(x);
@@ -131,11 +103,11 @@ TEST(Fp8, NanAndInfinityTakeTheirWholeTile) {
 }
 
 TEST(Fp8, RowsThatTravel) {
-  const at::Tensor x = uneven("x", 33, 300, at::kBFloat16);
+  const at::Tensor x = uneven_matrix("x", 33, 300, at::kBFloat16);
   const at::Tensor codes = at::empty({33, 300}, typed(at::kFloat8_e4m3fn)), scales = at::empty({33, 3});
   quantise_rows(codes, scales, x, {.scale = Fp8Scale::kFp32});
   const Fp8Matrix expected = quantise(x, Fp8Tiles::kRow, {.scale = Fp8Scale::kFp32});
-  EXPECT_TRUE(same_bits(bytes(codes), bytes(expected.codes)));
+  EXPECT_TRUE(same_bits(fp8_bytes(codes), fp8_bytes(expected.codes)));
   EXPECT_TRUE(same_bits(scales, expected.scales));
   const at::Tensor back = at::empty({33, 300}, typed(at::kBFloat16)), expected_back = at::empty_like(back);
   dequantise_rows(back, codes, scales);
@@ -144,11 +116,11 @@ TEST(Fp8, RowsThatTravel) {
   // A row's bits depend on that row alone.
   const at::Tensor one_code = at::empty({1, 300}, typed(at::kFloat8_e4m3fn)), one_scale = at::empty({1, 3});
   quantise_rows(one_code, one_scale, x.narrow(0, 12, 1), {.scale = Fp8Scale::kFp32});
-  EXPECT_TRUE(same_bits(bytes(one_code), bytes(codes.narrow(0, 12, 1))));
+  EXPECT_TRUE(same_bits(fp8_bytes(one_code), fp8_bytes(codes.narrow(0, 12, 1))));
 }
 
 TEST(Fp8, SlicesOfAWeightMakeTheWholeWeight) {
-  for (const Fp8Scale kind : kScaleKinds)
+  for (const Fp8Scale kind : kFp8Scales)
     for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{200, 300}, {3, 140, 50}}) {
       const at::Tensor w = normal("w", sizes, at::kBFloat16), flat = w.view({-1});
       const Fp8Matrix expected = quantise(w, Fp8Tiles::kBlock, {.scale = kind}, Fp8Keep::kBoth);
@@ -174,7 +146,7 @@ TEST(Fp8, SlicesOfAWeightMakeTheWholeWeight) {
           round_block_slice(part(rounded), part(rounded), scales, place, kind);
           decode_block_slice(part(decoded), part(codes), scales, place, kind);
         });
-        EXPECT_TRUE(same_bits(bytes(codes).view(sizes), bytes(expected.codes)));
+        EXPECT_TRUE(same_bits(fp8_bytes(codes).view(sizes), fp8_bytes(expected.codes)));
         EXPECT_TRUE(same_bits(rounded.view(sizes), expected.exact));
         EXPECT_TRUE(same_bits(decoded.view(sizes), expected.exact));
       });
@@ -203,7 +175,7 @@ constexpr Shape kShapes[] = {{1, 1, 1}, {3, 130, 257}, {70, 40, 300}, {131, 270,
 
 TEST(Fp8Products, EqualTheChains) {
   for (const Shape& s : kShapes)
-    for (const Fp8Scale scale : kScaleKinds) {
+    for (const Fp8Scale scale : kFp8Scales) {
       SCOPED_TRACE(fmt::format("T {} N {} K {} scale {}", s.num_tokens, s.num_outputs, s.num_inputs,
                                static_cast<int>(scale)));
       const Fp8Options options{.scale = scale}, gradient{.scale = scale, .floor = kFp8GradientFloor};
@@ -246,7 +218,7 @@ TEST(Fp8Products, EqualTheChains) {
 
 TEST(Fp8Products, ARowsBitsDoNotDependOnTheBatch) {
   const at::Tensor x = normal("x", {301, 290}, at::kBFloat16);
-  for (const Fp8Scale scale : kScaleKinds) {
+  for (const Fp8Scale scale : kFp8Scales) {
     const Fp8Matrix w = quantise(normal("w", {75, 290}, at::kBFloat16), Fp8Tiles::kBlock, {.scale = scale});
     const at::Tensor whole = at::empty({301, 75});
     fp8_matmul_nt(whole, quantise(x, Fp8Tiles::kRow, {.scale = scale}), w);
@@ -261,7 +233,7 @@ TEST(Fp8Products, ARowsBitsDoNotDependOnTheBatch) {
 TEST(Fp8Products, GroupedEqualsOneProductPerExpert) {
   const std::vector<int64_t> offsets = {0, 3, 3, 150, 301, 301};
   const int64_t num_experts = 5, num_rows = 301, num_outputs = 140, num_inputs = 150;
-  for (const Fp8Scale scale : kScaleKinds) {
+  for (const Fp8Scale scale : kFp8Scales) {
     const Fp8Options options{.scale = scale};
     const at::Tensor x = normal("x", {num_rows, num_inputs}, at::kBFloat16),
                      dy = normal("dy", {num_rows, num_outputs}, at::kBFloat16),

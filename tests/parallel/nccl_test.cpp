@@ -89,6 +89,14 @@ TEST(Nccl, AllGatherOfEveryDtypeAlsoInPlace) {
   }
 }
 
+TEST(Nccl, AllGatherOfFp8CodesKeepsEveryByte) {
+  const Axis axis = make_axis("codes");
+  const at::Tensor bytes = at::arange(256, at::kInt).to(at::kByte);
+  const at::Tensor in = on_device(bytes), out = on_device(at::cat(std::vector(axis->size(), bytes)).zero_());
+  axis->all_gather(out.view(at::kFloat8_e4m3fn), in.view(at::kFloat8_e4m3fn)).wait();
+  EXPECT_TRUE(at::equal(on_host(out), at::cat(std::vector(axis->size(), bytes))));
+}
+
 TEST(Nccl, ExchangeEvenUnevenAndEmpty) {
   const Axis axis = make_axis("exchange");
   const std::vector<std::function<int64_t(int, int)>> cases = {

@@ -1,5 +1,5 @@
 // Training on a GPU: the same run twice has the same bits, in fp32 it follows the CPU's curve closely, in
-// bf16 roughly; a batch with packed documents, every kind of block, recomputation.
+// bf16 and FP8 roughly; a batch with packed documents, every kind of block, recomputation.
 #include <cmath>
 #include <cstdio>
 #include <optional>
@@ -78,13 +78,19 @@ struct Curve {
   std::string state;
 };
 
-Curve train(at::Device device, at::ScalarType dtype, trainer::Recompute recompute, int zero_stage) {
+struct Precision {
+  at::ScalarType dtype;
+  std::optional<kernels::Fp8Scale> fp8 = std::nullopt;
+};
+
+Curve train(at::Device device, const Precision& precision, trainer::Recompute recompute, int zero_stage) {
   parallel::SelfCommunicator self("data");
   const model::ModelSpec spec = small_moe();
   Harness made(
       spec,
       {.zero_stage = zero_stage,
-       .compute_dtype = dtype,
+       .compute_dtype = precision.dtype,
+       .fp8 = precision.fp8,
        .recompute = recompute,
        .schedule = {.kind = optim::ScheduleKind::kConstant, .learning_rate = 3e-3, .total_steps = kSteps},
        .balance = {.bias_update_rate = 1e-2, .sequence_loss_weight = 1e-2},
@@ -113,30 +119,33 @@ void expect_near(const Curve& curve, const Curve& expected, double tolerance) {
 }
 
 struct Case {
-  at::ScalarType dtype;
+  Precision precision;
   double tolerance;  ///< of losses, relative to the CPU's
 };
 
 class CudaTraining : public testing::TestWithParam<Case> {};
 
 TEST_P(CudaTraining, FollowsTheCpuAndRepeatsItself) {
-  const auto [dtype, tolerance] = GetParam();
-  const Curve first = train(g_gpu->device, dtype, trainer::Recompute::kNone, 1);
-  expect_near(first, train(at::kCPU, dtype, trainer::Recompute::kNone, 1), tolerance);
+  const auto [precision, tolerance] = GetParam();
+  const Curve first = train(g_gpu->device, precision, trainer::Recompute::kNone, 1);
+  expect_near(first, train(at::kCPU, precision, trainer::Recompute::kNone, 1), tolerance);
   EXPECT_LT(first.losses.back(), first.losses.front());
-  EXPECT_EQ(first.state, train(g_gpu->device, dtype, trainer::Recompute::kNone, 1).state) << "not repeatable";
+  EXPECT_EQ(first.state, train(g_gpu->device, precision, trainer::Recompute::kNone, 1).state)
+      << "not repeatable";
 }
 
 TEST_P(CudaTraining, RecomputationAndZeroStagesShowNowhere) {
-  const at::ScalarType dtype = GetParam().dtype;
-  const Curve plain = train(g_gpu->device, dtype, trainer::Recompute::kNone, 1);
-  EXPECT_EQ(plain.state, train(g_gpu->device, dtype, trainer::Recompute::kFull, 1).state);
-  EXPECT_EQ(plain.state, train(g_gpu->device, dtype, trainer::Recompute::kNone, 0).state);
-  EXPECT_EQ(plain.state, train(g_gpu->device, dtype, trainer::Recompute::kNone, 3).state);
+  const Precision precision = GetParam().precision;
+  const Curve plain = train(g_gpu->device, precision, trainer::Recompute::kNone, 1);
+  EXPECT_EQ(plain.state, train(g_gpu->device, precision, trainer::Recompute::kFull, 1).state);
+  EXPECT_EQ(plain.state, train(g_gpu->device, precision, trainer::Recompute::kNone, 0).state);
+  EXPECT_EQ(plain.state, train(g_gpu->device, precision, trainer::Recompute::kNone, 3).state);
 }
 
 INSTANTIATE_TEST_SUITE_P(Precisions, CudaTraining,
-                         testing::Values(Case{at::kFloat, 1e-5}, Case{at::kBFloat16, 1e-2}));
+                         testing::Values(Case{{at::kFloat}, 1e-5}, Case{{at::kBFloat16}, 1e-2},
+                                         Case{{at::kBFloat16, kernels::Fp8Scale::kPowerOfTwo}, 3e-2},
+                                         Case{{at::kBFloat16, kernels::Fp8Scale::kFp32}, 3e-2}));
 
 }  // namespace
 }  // namespace athanor::tests
