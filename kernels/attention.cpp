@@ -132,4 +132,8 @@ void attention_with_cache(const at::Tensor& o_THW, const at::Tensor& q_THQ,
   cpu::attention_with_cache(o_THW, q_THQ, k_cache, v_cache, num_new, length, options);
 }
 
+std::string attention_kernel_name(at::ScalarType dtype) {
+  return product_kernel_name(dtype);
+}
+
 }  // namespace athanor::kernels

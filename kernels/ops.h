@@ -277,6 +277,8 @@ void adamw(const at::Tensor& master, const at::Tensor& exp_avg, const at::Tensor
 /// Which product kernel serves `dtype` here: "avx2", "avx512", "amx-brgemm", ... for logs, `doctor` and
 /// benchmarks.
 std::string product_kernel_name(at::ScalarType dtype, at::Device device = at::kCPU);
+/// The same for the products inside attention on the CPU.
+std::string attention_kernel_name(at::ScalarType dtype);
 /// Measured peak of `matmul` on large square matrices with the current threads, in FLOP/s (about 0.3 s).
 double measure_peak_flops(at::ScalarType dtype, at::Device device = at::kCPU);
 

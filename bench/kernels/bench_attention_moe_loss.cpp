@@ -169,8 +169,9 @@ void bench_all(int num_threads) {
   athanor::core::set_num_threads(num_threads);
   for (const auto dtype : {at::kFloat, at::kBFloat16}) {
     const double peak = kernels::measure_peak_flops(dtype);
-    std::printf("%d threads, %s, product kernel %s, peak %.1f GFLOP/s\n", num_threads, c10::toString(dtype),
-                kernels::product_kernel_name(dtype).c_str(), peak * 1e-9);
+    std::printf("%d threads, %s, products by %s, attention by %s, peak %.1f GFLOP/s\n", num_threads,
+                c10::toString(dtype), kernels::product_kernel_name(dtype).c_str(),
+                kernels::attention_kernel_name(dtype).c_str(), peak * 1e-9);
     bench_attention(dtype, peak);
     bench_decode(dtype);
     bench_loss(dtype, peak);

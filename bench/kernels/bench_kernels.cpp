@@ -1,7 +1,7 @@
 // Speed of the kernels. Usage: bench_kernels [table ...] [threads ...], default: step packing 2, which takes
-// less than 20 s. Tables: step (all kernels of a step of W1), packing (operands of tile products), products
-// (with LibTorch's own beside ours), rows, flat. Every figure is the best of several runs; the conditions
-// stand at the top of each block.
+// less than 20 s. Tables: step (all kernels of a step of W1), packing (operands of tile products), attention
+// (vectors and tiles, what is inside the tile engine and around it), products (with LibTorch's own beside
+// ours), rows, flat. Every figure is the best of several runs; the conditions stand at the top of each block.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -156,11 +156,13 @@ void bench_flat_buffers() {
   bench_flat();
 }
 
-const std::map<std::string, std::function<void()>> kTables{{"step", athanor::bench::print_step_table},
-                                                           {"packing", athanor::bench::print_packing_table},
-                                                           {"products", bench_products},
-                                                           {"rows", bench_all_rows},
-                                                           {"flat", bench_flat_buffers}};
+const std::map<std::string, std::function<void()>> kTables{
+    {"step", athanor::bench::print_step_table},
+    {"packing", athanor::bench::print_packing_table},
+    {"attention", athanor::bench::print_attention_table},
+    {"products", bench_products},
+    {"rows", bench_all_rows},
+    {"flat", bench_flat_buffers}};
 
 int complain(const std::string& argument) {
   std::fprintf(stderr,

@@ -213,9 +213,10 @@ void add_optimizer(StepTable& table) {
 void print_step_table() {
   const double peak = kernels::measure_peak_flops(at::kBFloat16);
   std::printf(
-      "\nstep: kernels of one step of W1 (%ld tokens, bf16), %d threads, products by %s, peak %.1f "
-      "GFLOP/s\n",
-      kTokens, core::num_threads(), kernels::product_kernel_name(at::kBFloat16).c_str(), peak * 1e-9);
+      "\nstep: kernels of one step of W1 (%ld tokens, bf16), %d threads, products by %s, attention by "
+      "%s, peak %.1f GFLOP/s\n",
+      kTokens, core::num_threads(), kernels::product_kernel_name(at::kBFloat16).c_str(),
+      kernels::attention_kernel_name(at::kBFloat16).c_str(), peak * 1e-9);
   StepTable table(peak);
   add_linears(table);
   add_experts(table);

@@ -10,4 +10,8 @@ void print_step_table();
 /// beside this processor's.
 void print_packing_table();
 
+/// Attention in fp32 vectors and on tiles, one thread: what is spent per (query, key) in the tile engine and
+/// around it.
+void print_attention_table();
+
 }  // namespace athanor::bench

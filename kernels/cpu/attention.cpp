@@ -1,6 +1,6 @@
-// Attention, forward. The work is cut into pieces of (sequence, key/value head, some queries). A piece walks
-// over its key blocks once, packing each block for the products and keeping the running softmax of all its
-// rows.
+// Attention, forward, in fp32 vectors (in tiles: tile_attention.cpp). The work is cut into pieces of
+// (sequence, key/value head, some queries). A piece walks over its key blocks once, packing each block for
+// the products and keeping the running softmax of all its rows.
 #include "kernels/cpu/attention.h"
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include "kernels/cpu/attention_heads.h"
 #include "kernels/cpu/float_buffer.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/tile_attention.h"
 
 namespace athanor::kernels::cpu {
 namespace {
@@ -19,23 +20,6 @@ namespace {
 // Rows of a piece share the packing of a key block; more rows cost more working memory.
 constexpr int64_t kRowsPerPiece = 256;
 constexpr int64_t kRowsPerTile = 64;
-
-/// One document, or one sequence with its cache: query i stands at position num_keys - num_queries + i.
-template <typename T>
-struct Sequence {
-  Heads<const T> q, k, v;
-  Heads<T> o;
-  float* lse;  ///< of the first query, [num_queries][num_heads], or null: not wanted
-  int64_t num_queries, num_keys;
-};
-
-struct Shape {
-  int64_t num_heads, num_groups, qk_size, v_size;
-  float softmax_scale;
-  Visibility visibility;
-
-  int64_t heads_per_group() const { return num_heads / num_groups; }
-};
 
 struct Piece {
   int64_t sequence, group, first_query, num_queries;
@@ -45,7 +29,7 @@ struct Piece {
 template <typename T>
 class PieceRunner {
  public:
-  PieceRunner(const Shape& shape, const Sequence<T>& sequence, const Piece& piece)
+  PieceRunner(const AttentionShape& shape, const Sequence<T>& sequence, const Piece& piece)
       : shape_(shape),
         sequence_(sequence),
         group_(piece.group),
@@ -131,7 +115,7 @@ class PieceRunner {
     }
   }
 
-  const Shape& shape_;
+  const AttentionShape& shape_;
   const Sequence<T>& sequence_;
   const AttentionRowTable<T>& rows_ = attention_row_table<T>();
   int64_t group_, num_rows_;
@@ -142,7 +126,7 @@ class PieceRunner {
 
 // Longest pieces first, so that the threads end together.
 template <typename T>
-std::vector<Piece> cut_into_pieces(const Shape& shape, const std::vector<Sequence<T>>& sequences) {
+std::vector<Piece> cut_into_pieces(const AttentionShape& shape, const std::vector<Sequence<T>>& sequences) {
   const int64_t queries_per_piece = std::max<int64_t>(1, kRowsPerPiece / shape.heads_per_group());
   std::vector<Piece> pieces;
   for (size_t s = 0; s < sequences.size(); ++s)
@@ -159,7 +143,7 @@ std::vector<Piece> cut_into_pieces(const Shape& shape, const std::vector<Sequenc
 }
 
 template <typename T>
-void run_pieces(const Shape& shape, const std::vector<Sequence<T>>& sequences) {
+void run_in_vectors(const AttentionShape& shape, const std::vector<Sequence<T>>& sequences) {
   const std::vector<Piece> pieces = cut_into_pieces(shape, sequences);
   core::parallel_for(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
     const Piece& piece = pieces[static_cast<size_t>(i)];
@@ -167,8 +151,16 @@ void run_pieces(const Shape& shape, const std::vector<Sequence<T>>& sequences) {
   });
 }
 
-Shape shape_of(const at::Tensor& q_THQ, const at::Tensor& k_TGQ, const at::Tensor& v_TGW,
-               const AttentionOptions& options) {
+void run(const AttentionShape& shape, const std::vector<Sequence<float>>& sequences, const TileEngine*) {
+  run_in_vectors(shape, sequences);
+}
+void run(const AttentionShape& shape, const std::vector<Sequence<Bf16>>& sequences,
+         const TileEngine* engine) {
+  engine ? run_in_tiles(shape, sequences, *engine) : run_in_vectors(shape, sequences);
+}
+
+AttentionShape shape_of(const at::Tensor& q_THQ, const at::Tensor& k_TGQ, const at::Tensor& v_TGW,
+                        const AttentionOptions& options) {
   return {q_THQ.size(1),
           k_TGQ.size(1),
           q_THQ.size(2),
@@ -180,7 +172,8 @@ Shape shape_of(const at::Tensor& q_THQ, const at::Tensor& k_TGQ, const at::Tenso
 template <typename T>
 void attention_as(const at::Tensor& o_THW, const at::Tensor& lse_TH, const at::Tensor& q_THQ,
                   const at::Tensor& k_TGQ, const at::Tensor& v_TGW,
-                  const std::vector<int64_t>& document_offsets, const AttentionOptions& options) {
+                  const std::vector<int64_t>& document_offsets, const AttentionOptions& options,
+                  const TileEngine* engine) {
   std::vector<Sequence<T>> documents;
   for (size_t i = 0; i + 1 < document_offsets.size(); ++i) {
     const int64_t begin = document_offsets[i], num_tokens = document_offsets[i + 1] - begin;
@@ -189,40 +182,40 @@ void attention_as(const at::Tensor& o_THW, const at::Tensor& lse_TH, const at::T
                          const_heads_of<T>(v_TGW).from_token(begin), heads_of<T>(o_THW).from_token(begin),
                          lse_TH.data_ptr<float>() + begin * lse_TH.size(1), num_tokens, num_tokens});
   }
-  run_pieces(shape_of(q_THQ, k_TGQ, v_TGW, options), documents);
+  run(shape_of(q_THQ, k_TGQ, v_TGW, options), documents, engine);
 }
 
 template <typename T>
 void attention_with_cache_as(const at::Tensor& o_THW, const at::Tensor& q_THQ,
                              const std::vector<at::Tensor>& k_cache, const std::vector<at::Tensor>& v_cache,
                              const std::vector<int64_t>& num_new, const std::vector<int64_t>& length,
-                             const AttentionOptions& options) {
+                             const AttentionOptions& options, const TileEngine* engine) {
   std::vector<Sequence<T>> sequences;
   int64_t first = 0;
   for (size_t i = 0; i < num_new.size(); first += num_new[i++])
     sequences.push_back({const_heads_of<T>(q_THQ).from_token(first), const_heads_of<T>(k_cache[i]),
                          const_heads_of<T>(v_cache[i]), heads_of<T>(o_THW).from_token(first), nullptr,
                          num_new[i], length[i]});
-  run_pieces(shape_of(q_THQ, k_cache[0], v_cache[0], options), sequences);
+  run(shape_of(q_THQ, k_cache[0], v_cache[0], options), sequences, engine);
 }
 
 }  // namespace
 
 void attention(const at::Tensor& o_THW, const at::Tensor& lse_TH, const at::Tensor& q_THQ,
                const at::Tensor& k_TGQ, const at::Tensor& v_TGW, const std::vector<int64_t>& document_offsets,
-               const AttentionOptions& options) {
-  const auto run = q_THQ.scalar_type() == at::kFloat ? attention_as<float> : attention_as<Bf16>;
-  run(o_THW, lse_TH, q_THQ, k_TGQ, v_TGW, document_offsets, options);
+               const AttentionOptions& options, const TileEngine* engine) {
+  const auto run_as = q_THQ.scalar_type() == at::kFloat ? attention_as<float> : attention_as<Bf16>;
+  run_as(o_THW, lse_TH, q_THQ, k_TGQ, v_TGW, document_offsets, options, engine);
 }
 
 void attention_with_cache(const at::Tensor& o_THW, const at::Tensor& q_THQ,
                           const std::vector<at::Tensor>& k_cache, const std::vector<at::Tensor>& v_cache,
                           const std::vector<int64_t>& num_new, const std::vector<int64_t>& length,
-                          const AttentionOptions& options) {
+                          const AttentionOptions& options, const TileEngine* engine) {
   if (num_new.empty()) return;
-  const auto run =
+  const auto run_as =
       q_THQ.scalar_type() == at::kFloat ? attention_with_cache_as<float> : attention_with_cache_as<Bf16>;
-  run(o_THW, q_THQ, k_cache, v_cache, num_new, length, options);
+  run_as(o_THW, q_THQ, k_cache, v_cache, num_new, length, options, engine);
 }
 
 }  // namespace athanor::kernels::cpu

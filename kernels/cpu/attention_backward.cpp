@@ -1,5 +1,5 @@
-// Attention, backward. Probabilities are computed again from the saved log-sum-exp; for a tile of query rows
-// and a block of keys five products follow:
+// Attention, backward, in fp32 vectors (in tiles: tile_attention_backward.cpp). Probabilities are computed
+// again from the saved log-sum-exp; for a tile of query rows and a block of keys five products follow:
 //   s = q kᵀ,  dp = do vᵀ,  then with p = exp(scale s - lse) and ds = p (dp - delta) scale:
 //   dv += pᵀ do,  dk += dsᵀ q,  dq += ds k.
 // dk and dv sum over query rows in ascending order, dq over keys in ascending order. So the work may be cut
@@ -14,6 +14,7 @@
 #include "kernels/cpu/attention_heads.h"
 #include "kernels/cpu/float_buffer.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/tile_attention.h"
 
 namespace athanor::kernels::cpu {
 namespace {
@@ -23,22 +24,9 @@ constexpr int64_t kPiecesPerThread = 4;
 constexpr int64_t kMaxQueryGradientFloats = int64_t{8} << 20;
 constexpr int64_t kDeltaRowsPerPiece = 256;
 
-struct Shape {
-  int64_t num_heads, num_groups, qk_size, v_size;
-  float softmax_scale;
-  Visibility visibility;
-
-  int64_t heads_per_group() const { return num_heads / num_groups; }
+struct Shape : AttentionShape {
   int64_t qk_stride() const { return padded_to_lanes(qk_size); }
   int64_t v_stride() const { return padded_to_lanes(v_size); }
-};
-
-template <typename T>
-struct Document {
-  Heads<const T> q, k, v, d_o;
-  Heads<T> dq, dk, dv;
-  const float *lse, *delta;  ///< of the first token, [num_tokens][num_heads]
-  int64_t num_tokens;
 };
 
 /// One block of keys and values, packed for the three products that take it on the right.
@@ -51,7 +39,7 @@ class KeyBlock {
         keys_as_depth(packed_size(shape.qk_size, kKeysPerBlock)),
         values_as_columns(packed_size(kKeysPerBlock, shape.v_size)) {}
 
-  void load(const Document<T>& document, int64_t group, int64_t first_key) {
+  void load(const GradientDocument<T>& document, int64_t group, int64_t first_key) {
     start = first_key;
     num_keys = std::min(kKeysPerBlock, document.num_tokens - start);
     const auto& rows = attention_row_table<T>();
@@ -82,7 +70,7 @@ class QueryTile {
         q_as_depth(packed_size(shape.qk_size, kRowsPerTile)),
         d_o_as_depth(packed_size(shape.v_size, kRowsPerTile)) {}
 
-  void load(const Document<T>& document, const RowMap& map, int64_t first) {
+  void load(const GradientDocument<T>& document, const RowMap& map, int64_t first) {
     num_rows = std::min(kRowsPerTile, document.num_tokens * map.heads_per_group - first);
     const auto& rows = attention_row_table<T>();
     for (int64_t r = 0; r < num_rows; ++r) {
@@ -114,7 +102,7 @@ class QueryTile {
 template <typename T>
 class HeadGradients {
  public:
-  HeadGradients(const Shape& shape, const Document<T>& document, int64_t group)
+  HeadGradients(const Shape& shape, const GradientDocument<T>& document, int64_t group)
       : shape_(shape),
         document_(document),
         group_(group),
@@ -243,7 +231,7 @@ class HeadGradients {
   }
 
   const Shape& shape_;
-  const Document<T>& document_;
+  const GradientDocument<T>& document_;
   const AttentionRowTable<T>& rows_ = attention_row_table<T>();
   int64_t group_;
   RowMap map_;
@@ -268,9 +256,9 @@ void compute_delta(const FloatBuffer& delta, const AttentionBackwardArgs& args) 
 }
 
 template <typename T>
-std::vector<Document<T>> documents_of(const AttentionBackwardArgs& args, const float* delta) {
+std::vector<GradientDocument<T>> documents_of(const AttentionBackwardArgs& args, const float* delta) {
   const int64_t num_heads = args.q_THQ.size(1);
-  std::vector<Document<T>> documents;
+  std::vector<GradientDocument<T>> documents;
   for (size_t i = 0; i + 1 < args.document_offsets.size(); ++i) {
     const int64_t begin = args.document_offsets[i];
     documents.push_back(
@@ -291,8 +279,8 @@ struct Piece {
 
 /// All pieces when a document of n tokens has num_units(n) units per head; the costliest first.
 template <typename T, typename Units, typename Cost>
-std::vector<Piece> cut(const std::vector<Document<T>>& documents, int64_t num_groups, const Units& num_units,
-                       const Cost& cost) {
+std::vector<Piece> cut(const std::vector<GradientDocument<T>>& documents, int64_t num_groups,
+                       const Units& num_units, const Cost& cost) {
   std::vector<Piece> pieces;
   for (size_t d = 0; d < documents.size(); ++d)
     for (int64_t unit = 0; unit < num_units(documents[d].num_tokens); ++unit)
@@ -304,8 +292,8 @@ std::vector<Piece> cut(const std::vector<Document<T>>& documents, int64_t num_gr
 }
 
 template <typename T, typename Body>
-void run(const Shape& shape, const std::vector<Document<T>>& documents, const std::vector<Piece>& pieces,
-         const Body& body) {
+void run(const Shape& shape, const std::vector<GradientDocument<T>>& documents,
+         const std::vector<Piece>& pieces, const Body& body) {
   core::parallel_for(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
     const Piece& piece = pieces[static_cast<size_t>(i)];
     HeadGradients<T> gradients(shape, documents[piece.document], piece.group);
@@ -314,7 +302,7 @@ void run(const Shape& shape, const std::vector<Document<T>>& documents, const st
 }
 
 template <typename T>
-void run_by_heads(const Shape& shape, const std::vector<Document<T>>& documents) {
+void run_by_heads(const Shape& shape, const std::vector<GradientDocument<T>>& documents) {
   const auto pieces = cut(
       documents, shape.num_groups, [](int64_t n) { return n > 0 ? 1 : 0; },
       [](int64_t n, int64_t) { return n * n; });
@@ -322,7 +310,7 @@ void run_by_heads(const Shape& shape, const std::vector<Document<T>>& documents)
 }
 
 template <typename T>
-void run_by_blocks(const Shape& shape, const std::vector<Document<T>>& documents) {
+void run_by_blocks(const Shape& shape, const std::vector<GradientDocument<T>>& documents) {
   const auto num_blocks = [](int64_t n) { return (n + kKeysPerBlock - 1) / kKeysPerBlock; };
   const auto key_pieces = cut(documents, shape.num_groups, num_blocks,
                               [](int64_t n, int64_t block) { return n - block * kKeysPerBlock; });
@@ -338,7 +326,7 @@ void run_by_blocks(const Shape& shape, const std::vector<Document<T>>& documents
 }
 
 template <typename T>
-bool heads_suffice(const Shape& shape, const std::vector<Document<T>>& documents) {
+bool heads_suffice(const Shape& shape, const std::vector<GradientDocument<T>>& documents) {
   const int threads = core::num_threads();
   int64_t longest = 0;
   for (const auto& document : documents) longest = std::max(longest, document.num_tokens);
@@ -348,28 +336,43 @@ bool heads_suffice(const Shape& shape, const std::vector<Document<T>>& documents
 }
 
 template <typename T>
-void attention_backward_as(const AttentionBackwardArgs& args) {
-  const Shape shape{args.q_THQ.size(1),
-                    args.k_TGQ.size(1),
-                    args.q_THQ.size(2),
-                    args.v_TGW.size(2),
-                    static_cast<float>(args.options.softmax_scale),
-                    {args.options.sliding_window}};
-  const FloatBuffer delta(args.q_THQ.size(0) * shape.num_heads);
-  compute_delta<T>(delta, args);
-  const auto documents = documents_of<T>(args, delta.data());
+void run_in_vectors(const AttentionShape& attention_shape,
+                    const std::vector<GradientDocument<T>>& documents) {
+  const Shape shape{attention_shape};
   if (heads_suffice(shape, documents))
     run_by_heads(shape, documents);
   else
     run_by_blocks(shape, documents);
 }
 
+void run_all(const AttentionShape& shape, const std::vector<GradientDocument<float>>& documents,
+             const TileEngine*) {
+  run_in_vectors(shape, documents);
+}
+void run_all(const AttentionShape& shape, const std::vector<GradientDocument<Bf16>>& documents,
+             const TileEngine* engine) {
+  engine ? run_in_tiles(shape, documents, *engine) : run_in_vectors(shape, documents);
+}
+
+template <typename T>
+void attention_backward_as(const AttentionBackwardArgs& args, const TileEngine* engine) {
+  const AttentionShape shape{args.q_THQ.size(1),
+                             args.k_TGQ.size(1),
+                             args.q_THQ.size(2),
+                             args.v_TGW.size(2),
+                             static_cast<float>(args.options.softmax_scale),
+                             {args.options.sliding_window}};
+  const FloatBuffer delta(args.q_THQ.size(0) * shape.num_heads);
+  compute_delta<T>(delta, args);
+  run_all(shape, documents_of<T>(args, delta.data()), engine);
+}
+
 }  // namespace
 
-void attention_backward(const AttentionBackwardArgs& args) {
+void attention_backward(const AttentionBackwardArgs& args, const TileEngine* engine) {
   const auto run_as =
       args.q_THQ.scalar_type() == at::kFloat ? attention_backward_as<float> : attention_backward_as<Bf16>;
-  run_as(args);
+  run_as(args, engine);
 }
 
 }  // namespace athanor::kernels::cpu

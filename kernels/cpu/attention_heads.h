@@ -1,4 +1,5 @@
-// What forward and backward of attention share: strided heads, and who sees which keys.
+// What all kinds of attention share, forward and backward, in fp32 vectors and in tiles: strided heads, the
+// sequences of a call, and who sees which keys.
 #pragma once
 
 #include <algorithm>
@@ -42,6 +43,32 @@ struct Visibility {
   }
 };
 
+struct AttentionShape {
+  int64_t num_heads, num_groups, qk_size, v_size;
+  float softmax_scale;
+  Visibility visibility;
+
+  int64_t heads_per_group() const { return num_heads / num_groups; }
+};
+
+/// One document, or one sequence with its cache: query i stands at position num_keys - num_queries + i.
+template <typename T>
+struct Sequence {
+  Heads<const T> q, k, v;
+  Heads<T> o;
+  float* lse;  ///< of the first query, [num_queries][num_heads], or null: not wanted
+  int64_t num_queries, num_keys;
+};
+
+/// One document and its gradients.
+template <typename T>
+struct GradientDocument {
+  Heads<const T> q, k, v, d_o;
+  Heads<T> dq, dk, dv;
+  const float *lse, *delta;  ///< of the first token, [num_tokens][num_heads]; delta = do · o
+  int64_t num_tokens;
+};
+
 /// Query rows that share a key/value head: row r is head r % heads_per_group of the group and query r /
 /// heads_per_group.
 struct RowMap {
@@ -49,6 +76,18 @@ struct RowMap {
 
   int64_t query(int64_t row) const { return first_query + row / heads_per_group; }
   int64_t head(int64_t row) const { return first_head + row % heads_per_group; }
+
+  /// body(i, query, head) for the rows first_row + i, i < num_rows.
+  template <typename Body>
+  void for_each(int64_t first_row, int64_t num_rows, const Body& body) const {
+    int64_t token = query(first_row), place = first_row % heads_per_group;
+    for (int64_t i = 0; i < num_rows; ++i) {
+      body(i, token, first_head + place);
+      if (++place < heads_per_group) continue;
+      place = 0;
+      ++token;
+    }
+  }
 };
 
 constexpr int64_t padded_to_lanes(int64_t count) {

@@ -88,6 +88,24 @@ ATHANOR_INLINE void store(Bf16* p, F32x16 a) {
   rounded = _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(rounded));
 }
+/// Rounds to the nearest bf16 (ties to even): its bits are the upper half of every lane; the lower half is
+/// junk. A NaN must have a lower half of zeros, as those of bf16 operands and of arithmetic have.
+ATHANOR_INLINE F32x16 rounded_in_upper(F32x16 a) {
+  const __m512i bits = _mm512_castps_si512(a.v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  return {_mm512_castsi512_ps(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))))};
+}
+/// p[2i] and p[2i + 1] are the upper halves of lane i of `even` and of `odd`.
+ATHANOR_INLINE void store_uppers(Bf16* p, F32x16 even, F32x16 odd) {
+  const __m512i low = _mm512_srli_epi32(_mm512_castps_si512(even.v), 16);
+  const __m512i high = _mm512_and_si512(_mm512_castps_si512(odd.v), _mm512_set1_epi32(-0x10000));
+  _mm512_storeu_si512(p, _mm512_or_si512(low, high));
+}
+/// 2^n from n + 1.5 * 2^23 for whole n in [-127, 127]; 0 for -127.
+ATHANOR_INLINE F32x16 exp2_of_shifted(F32x16 a) {
+  const __m512i power = _mm512_slli_epi32(_mm512_castps_si512(a.v), 23);
+  return {_mm512_castsi512_ps(_mm512_add_epi32(power, _mm512_set1_epi32(127 << 23)))};
+}
 /// a and b hold 32 consecutive values: their even-numbered ones, then their odd-numbered ones.
 ATHANOR_INLINE void deinterleave(F32x16& a, F32x16& b) {
   const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -170,6 +188,33 @@ ATHANOR_INLINE __m256i narrow_8(__m256 a) {
 ATHANOR_INLINE void store(Bf16* p, F32x16 a) {
   const __m256i packed = _mm256_packus_epi32(narrow_8(a.lo), narrow_8(a.hi));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
+}
+ATHANOR_INLINE __m256 rounded_in_upper_8(__m256 a) {
+  const __m256i bits = _mm256_castps_si256(a);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  return _mm256_castsi256_ps(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))));
+}
+/// Rounds to the nearest bf16 (ties to even): its bits are the upper half of every lane; the lower half is
+/// junk. A NaN must have a lower half of zeros, as those of bf16 operands and of arithmetic have.
+ATHANOR_INLINE F32x16 rounded_in_upper(F32x16 a) {
+  return {rounded_in_upper_8(a.lo), rounded_in_upper_8(a.hi)};
+}
+ATHANOR_INLINE void store_uppers_8(Bf16* p, __m256 even, __m256 odd) {
+  const __m256i low = _mm256_srli_epi32(_mm256_castps_si256(even), 16);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_blend_epi16(low, _mm256_castps_si256(odd), 0xaa));
+}
+/// p[2i] and p[2i + 1] are the upper halves of lane i of `even` and of `odd`.
+ATHANOR_INLINE void store_uppers(Bf16* p, F32x16 even, F32x16 odd) {
+  store_uppers_8(p, even.lo, odd.lo);
+  store_uppers_8(p + 16, even.hi, odd.hi);
+}
+ATHANOR_INLINE __m256 exp2_of_shifted_8(__m256 a) {
+  const __m256i power = _mm256_slli_epi32(_mm256_castps_si256(a), 23);
+  return _mm256_castsi256_ps(_mm256_add_epi32(power, _mm256_set1_epi32(127 << 23)));
+}
+/// 2^n from n + 1.5 * 2^23 for whole n in [-127, 127]; 0 for -127.
+ATHANOR_INLINE F32x16 exp2_of_shifted(F32x16 a) {
+  return {exp2_of_shifted_8(a.lo), exp2_of_shifted_8(a.hi)};
 }
 ATHANOR_INLINE __m256 every_second(__m256 a, __m256 b, bool odd) {
   const __m256 mixed = odd ? _mm256_shuffle_ps(a, b, 0xdd) : _mm256_shuffle_ps(a, b, 0x88);
@@ -263,6 +308,35 @@ ATHANOR_INLINE void store(Bf16* p, F32x16 a) {
     const bool is_nan = a.v[i] != a.v[i];
     p[i].bits = is_nan ? 0x7fc0 : static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
   }
+}
+ATHANOR_INLINE uint32_t float_bits(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof(bits));
+  return bits;
+}
+ATHANOR_INLINE float float_of_bits(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof(x));
+  return x;
+}
+/// Rounds to the nearest bf16 (ties to even): its bits are the upper half of every lane; the lower half is
+/// junk. A NaN must have a lower half of zeros, as those of bf16 operands and of arithmetic have.
+ATHANOR_INLINE F32x16 rounded_in_upper(F32x16 a) {
+  return lanewise([&](int i) {
+    const uint32_t bits = float_bits(a.v[i]);
+    return float_of_bits(bits + 0x7fff + ((bits >> 16) & 1));
+  });
+}
+/// p[2i] and p[2i + 1] are the upper halves of lane i of `even` and of `odd`.
+ATHANOR_INLINE void store_uppers(Bf16* p, F32x16 even, F32x16 odd) {
+  for (int i = 0; i < kLanes; ++i) {
+    p[2 * i].bits = static_cast<uint16_t>(float_bits(even.v[i]) >> 16);
+    p[2 * i + 1].bits = static_cast<uint16_t>(float_bits(odd.v[i]) >> 16);
+  }
+}
+/// 2^n from n + 1.5 * 2^23 for whole n in [-127, 127]; 0 for -127.
+ATHANOR_INLINE F32x16 exp2_of_shifted(F32x16 a) {
+  return lanewise([&](int i) { return float_of_bits((float_bits(a.v[i]) << 23) + (127u << 23)); });
 }
 /// a and b hold 32 consecutive values: their even-numbered ones, then their odd-numbered ones.
 ATHANOR_INLINE void deinterleave(F32x16& a, F32x16& b) {

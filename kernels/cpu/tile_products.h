@@ -16,24 +16,10 @@
 
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/products.h"
+#include "kernels/cpu/tile_engine.h"
 #include "kernels/cpu/tile_packing.h"
 
 namespace athanor::kernels::cpu {
-
-/// One block product: c [m, 64] (+)= a [m, K] · b, k even, strides in elements.
-struct TileEngine {
-  void (*multiply)(int64_t m, int64_t k, const Bf16* a, int64_t a_stride, const Bf16* b, float* c,
-                   int64_t c_stride, bool accumulate);
-  /// Called by a thread at the end of a piece.
-  void (*release)();
-};
-
-/// The engine of this machine, or null: no such hardware, or it disagreed with gemm.h on a small product
-/// (logged once).
-const TileEngine* tile_engine();
-
-/// Whether the engine gives what gemm.h gives, within rounding, on a small product with odd sizes.
-bool agrees_with_gemm(const TileEngine& engine);
 
 /// Elements that a packed operand takes.
 constexpr int64_t tile_packed_size(int64_t num_columns, int64_t depth) {

@@ -1,8 +1,6 @@
 #include "kernels/reference/attention.h"
 
-#include <cmath>
 #include <limits>
-#include <ostream>
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/IListRef.h>
@@ -15,73 +13,20 @@
 #include "core/error.h"
 #include "core/parallel_for.h"
 #include "kernels/ops.h"
-#include "tests/kernels/tensor_testing.h"
+#include "tests/kernels/attention_testing.h"
 
 namespace athanor::kernels {
 namespace {
 
+using Case = testing::AttentionCase;
+using Inputs = testing::AttentionInputs;
+using Outputs = testing::AttentionOutputs;
+using testing::cache_of;
+using testing::inputs_of;
 using testing::kComputeTypes;
 using testing::near;
-using testing::normal;
 using testing::on_any_threads;
 using testing::same_bits;
-
-struct Case {
-  const char* name;
-  std::vector<int64_t> documents;
-  int64_t num_heads, num_groups, qk_size, v_size;
-  int64_t sliding_window = 0;
-
-  std::vector<int64_t> offsets() const {
-    std::vector<int64_t> result{0};
-    for (int64_t length : documents) result.push_back(result.back() + length);
-    return result;
-  }
-  int64_t num_tokens() const { return offsets().back(); }
-  AttentionOptions options() const { return {1.0 / std::sqrt(static_cast<double>(qk_size)), sliding_window}; }
-};
-
-std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << c.name;
-}
-
-const std::vector<Case>& cases() {
-  static const std::vector<Case> all{
-      {"one token", {1}, 1, 1, 1, 1},
-      {"two tokens, odd sizes", {2}, 3, 1, 7, 5},
-      {"one key block exactly", {64}, 2, 2, 16, 16},
-      {"one more than a block", {65}, 2, 1, 16, 32},
-      {"primes", {67, 131, 3}, 3, 3, 37, 23},
-      {"documents of length 1", {1, 1, 1, 1, 1}, 2, 1, 8, 8},
-      {"an empty document", {3, 0, 5}, 2, 1, 8, 8},
-      {"latent heads", {150, 75}, 2, 2, 96, 64},
-      {"released latent heads", {70}, 1, 1, 192, 128},
-      {"three heads per group", {201}, 6, 2, 24, 24},
-      {"many heads per group", {90}, 80, 1, 16, 16},
-      {"several pieces", {600}, 1, 1, 32, 16},
-      {"window of one", {100}, 2, 1, 16, 16, 1},
-      {"window inside a block", {200, 33}, 2, 1, 16, 16, 17},
-      {"window of a block", {300}, 1, 1, 16, 16, 64},
-      {"window over blocks", {513}, 4, 2, 16, 16, 150},
-      {"window wider than all", {70}, 1, 1, 16, 16, 1000},
-  };
-  return all;
-}
-
-struct Inputs {
-  at::Tensor q, k, v, d_o;
-};
-
-Inputs inputs_of(const Case& c, at::ScalarType dtype) {
-  return {normal("q", {c.num_tokens(), c.num_heads, c.qk_size}, dtype),
-          normal("k", {c.num_tokens(), c.num_groups, c.qk_size}, dtype),
-          normal("v", {c.num_tokens(), c.num_groups, c.v_size}, dtype),
-          normal("do", {c.num_tokens(), c.num_heads, c.v_size}, dtype)};
-}
-
-struct Outputs {
-  at::Tensor o, lse;
-};
 
 Outputs forward(const Case& c, const Inputs& in) {
   Outputs out{at::empty({c.num_tokens(), c.num_heads, c.v_size}, in.q.options()),
@@ -98,7 +43,7 @@ std::vector<at::Tensor> backward(const Case& c, const Inputs& in, const Outputs&
 }
 
 TEST(Attention, ForwardAgreesWithTheReference) {
-  for (const Case& c : cases())
+  for (const Case& c : testing::attention_cases())
     for (const auto dtype : kComputeTypes) {
       SCOPED_TRACE(::testing::Message() << c << ", " << c10::toString(dtype));
       const Inputs in = inputs_of(c, dtype);
@@ -113,7 +58,7 @@ TEST(Attention, ForwardAgreesWithTheReference) {
 }
 
 TEST(Attention, BackwardAgreesWithAutogradOfTheReferenceInFp64) {
-  for (const Case& c : cases())
+  for (const Case& c : testing::attention_cases())
     for (const auto dtype : kComputeTypes) {
       SCOPED_TRACE(::testing::Message() << c << ", " << c10::toString(dtype));
       const Inputs in = inputs_of(c, dtype);
@@ -158,14 +103,6 @@ TEST(Attention, DocumentsDoNotDependOnEachOther) {
     EXPECT_TRUE(same_bits(out.o, part(together.o)));
     EXPECT_TRUE(same_bits(out.lse, part(together.lse)));
   }
-}
-
-// The cache holds more rows than are valid; what lies behind them must not matter.
-at::Tensor cache_of(const at::Tensor& rows, int64_t length) {
-  const at::Tensor cache = at::full({rows.size(0) + 3, rows.size(1), rows.size(2)},
-                                    std::numeric_limits<double>::quiet_NaN(), rows.options());
-  cache.narrow(0, 0, length).copy_(rows.narrow(0, 0, length));
-  return cache;
 }
 
 at::Tensor decode_in_chunks(const Case& c, const Inputs& in, int64_t chunk) {

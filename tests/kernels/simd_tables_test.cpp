@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -13,6 +14,7 @@
 #include "kernels/cpu/loss_rows.h"
 #include "kernels/cpu/row_sums.h"
 #include "kernels/cpu/tile_packing.h"
+#include "kernels/cpu/tile_softmax.h"
 
 namespace athanor::kernels::cpu {
 namespace {
@@ -80,6 +82,52 @@ TEST(SimdTables, SoftmaxBackward) {
     return scores;
   };
   EXPECT_TRUE(same_bits(run(portable::kScoreTile), run(score_tile_table())));
+}
+
+// Rows of a block that see all of it; some of it; nothing.
+const std::vector<KeyRange>& block_ranges() {
+  static const std::vector<KeyRange> ranges{{-3, 128}, {0, 70}, {33, 36}, {0, 0}, {-50, 1}, {127, 500}};
+  return ranges;
+}
+
+TEST(SimdTables, TileSoftmaxForward) {
+  const auto num_rows = static_cast<int64_t>(block_ranges().size());
+  const auto run = [&](const TileSoftmaxTable& table) {
+    std::vector<float> largest(num_rows, -std::numeric_limits<float>::infinity()),
+        lane_sums(num_rows * kSumLanes), outputs = normal("outputs", num_rows * kOutputs);
+    std::vector<Bf16> p(num_rows * kBlockKeys), more(p.size());
+    const RunningSoftmax running{largest.data(), lane_sums.data(), outputs.data(), kOutputs};
+    auto scores = normal("scores", num_rows * kBlockKeys, 5.0);
+    table.forward({num_rows, scores.data(), nullptr, 0.3f}, running, p.data());
+    scores = normal("more scores", num_rows * kBlockKeys, 9.0);
+    table.forward({num_rows, scores.data(), block_ranges().data(), 0.3f}, running, more.data());
+    table.narrow_row(p.data(), outputs.data(), 0.7f, kOutputs - 3);
+    outputs.insert(outputs.end(), largest.begin(), largest.end());
+    outputs.insert(outputs.end(), lane_sums.begin(), lane_sums.end());
+    p.insert(p.end(), more.begin(), more.end());
+    return std::make_pair(outputs, p);
+  };
+  const auto expected = run(portable::kTileSoftmax), result = run(tile_softmax_table());
+  EXPECT_TRUE(same_bits(expected.first, result.first));
+  EXPECT_TRUE(same_bits(expected.second, result.second));
+}
+
+TEST(SimdTables, TileSoftmaxBackward) {
+  const auto num_rows = static_cast<int64_t>(block_ranges().size());
+  const auto dp = normal("dp", num_rows * kBlockKeys), lse = normal("lse", num_rows),
+             delta = normal("delta", num_rows);
+  for (const KeyRange* visible : {static_cast<const KeyRange*>(nullptr), block_ranges().data()}) {
+    const auto run = [&](const TileSoftmaxTable& table) {
+      auto scores = normal("scores", num_rows * kBlockKeys, 5.0);
+      const int64_t size = num_rows * kBlockKeys;
+      std::vector<Bf16> out(3 * size);
+      table.backward({num_rows, scores.data(), visible, 0.3f},
+                     {dp.data(), lse.data(), delta.data(), out.data(), out.data() + size, size / 2,
+                      out.data() + 2 * size});
+      return out;
+    };
+    EXPECT_TRUE(same_bits(run(portable::kTileSoftmax), run(tile_softmax_table())));
+  }
 }
 
 template <typename T>

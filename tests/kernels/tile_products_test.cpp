@@ -2,10 +2,9 @@
 // and rounding are tested on any machine; the self-check must notice a wrong engine.
 #include "kernels/cpu/tile_products.h"
 
-#include <cstring>
-
 #include "kernels/cpu/tensor_data.h"
 #include "kernels/reference/plain_ops.h"
+#include "kernels/reference/tile_engine.h"
 #include "tests/kernels/kernel_test.h"
 
 namespace athanor::kernels {
@@ -15,35 +14,16 @@ using namespace testing;
 using cpu::Bf16;
 using cpu::RightLayout;
 
-float widened(Bf16 x) {
-  const uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof(value));
-  return value;
-}
-
-void emulated_multiply(int64_t m, int64_t k, const Bf16* a, int64_t a_stride, const Bf16* b, float* c,
-                       int64_t c_stride, bool accumulate) {
-  EXPECT_EQ(m % 16, 0);
-  EXPECT_EQ(k % 2, 0);
-  for (int64_t row = 0; row < m; ++row)
-    for (int64_t n = 0; n < cpu::kTileColumns; ++n) {
-      float sum = accumulate ? c[row * c_stride + n] : 0.0f;
-      for (int64_t i = 0; i < k; ++i)
-        sum = std::fma(widened(a[row * a_stride + i]),
-                       widened(b[(i / 2 * cpu::kTileColumns + n) * 2 + i % 2]), sum);
-      c[row * c_stride + n] = sum;
-    }
-}
+const cpu::TileEngine& kEmulation = reference::tile_engine();
 
 void forgetful_multiply(int64_t m, int64_t k, const Bf16* a, int64_t a_stride, const Bf16* b, float* c,
                         int64_t c_stride, bool accumulate) {
-  emulated_multiply(m, k - 2, a, a_stride, b, c, c_stride, accumulate);
+  kEmulation.multiply(m, k - 2, a, a_stride, b, c, c_stride, accumulate);
 }
 
 void nothing() {}
 
-constexpr cpu::TileEngine kEmulation{emulated_multiply, nothing}, kForgetful{forgetful_multiply, nothing};
+constexpr cpu::TileEngine kForgetful{forgetful_multiply, nothing};
 
 TEST(TileProducts, TheSelfCheckTellsRightFromWrong) {
   EXPECT_TRUE(cpu::agrees_with_gemm(kEmulation));

@@ -1,0 +1,26 @@
+// The block product of tile hardware (AMX), which LibTorch exports: everything that runs on tiles takes it as
+// an argument, so that tests can drive it with another one.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/bf16.h"
+
+namespace athanor::kernels::cpu {
+
+/// One block product: c [m, 64] (+)= a [m, K] · b, k even, strides in elements.
+struct TileEngine {
+  void (*multiply)(int64_t m, int64_t k, const Bf16* a, int64_t a_stride, const Bf16* b, float* c,
+                   int64_t c_stride, bool accumulate);
+  /// Called by a thread at the end of a piece.
+  void (*release)();
+};
+
+/// The engine of this machine, or null: no such hardware, or it disagreed with gemm.h on a small product
+/// (logged once).
+const TileEngine* tile_engine();
+
+/// Whether the engine gives what gemm.h gives, within rounding, on a small product with odd sizes.
+bool agrees_with_gemm(const TileEngine& engine);
+
+}  // namespace athanor::kernels::cpu
