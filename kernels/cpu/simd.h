@@ -88,12 +88,11 @@ ATHANOR_INLINE void store(Bf16* p, F32x16 a) {
   rounded = _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(rounded));
 }
-/// Rounds to the nearest bf16 (ties to even): its bits are the upper half of every lane; the lower half is
-/// junk. A NaN must have a lower half of zeros, as those of bf16 operands and of arithmetic have.
+/// Rounds to the nearest bf16 (ties away from zero, which takes one instruction instead of four): its bits
+/// are the upper half of every lane; the lower half is junk. A NaN must have a lower half of zeros, as those
+/// of bf16 operands and of arithmetic have.
 ATHANOR_INLINE F32x16 rounded_in_upper(F32x16 a) {
-  const __m512i bits = _mm512_castps_si512(a.v);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  return {_mm512_castsi512_ps(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))))};
+  return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a.v), _mm512_set1_epi32(0x8000)))};
 }
 /// p[2i] and p[2i + 1] are the upper halves of lane i of `even` and of `odd`.
 ATHANOR_INLINE void store_uppers(Bf16* p, F32x16 even, F32x16 odd) {
@@ -190,12 +189,11 @@ ATHANOR_INLINE void store(Bf16* p, F32x16 a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
 }
 ATHANOR_INLINE __m256 rounded_in_upper_8(__m256 a) {
-  const __m256i bits = _mm256_castps_si256(a);
-  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-  return _mm256_castsi256_ps(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))));
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_set1_epi32(0x8000)));
 }
-/// Rounds to the nearest bf16 (ties to even): its bits are the upper half of every lane; the lower half is
-/// junk. A NaN must have a lower half of zeros, as those of bf16 operands and of arithmetic have.
+/// Rounds to the nearest bf16 (ties away from zero, which takes one instruction instead of four): its bits
+/// are the upper half of every lane; the lower half is junk. A NaN must have a lower half of zeros, as those
+/// of bf16 operands and of arithmetic have.
 ATHANOR_INLINE F32x16 rounded_in_upper(F32x16 a) {
   return {rounded_in_upper_8(a.lo), rounded_in_upper_8(a.hi)};
 }
@@ -319,13 +317,11 @@ ATHANOR_INLINE float float_of_bits(uint32_t bits) {
   memcpy(&x, &bits, sizeof(x));
   return x;
 }
-/// Rounds to the nearest bf16 (ties to even): its bits are the upper half of every lane; the lower half is
-/// junk. A NaN must have a lower half of zeros, as those of bf16 operands and of arithmetic have.
+/// Rounds to the nearest bf16 (ties away from zero, which takes one instruction instead of four): its bits
+/// are the upper half of every lane; the lower half is junk. A NaN must have a lower half of zeros, as those
+/// of bf16 operands and of arithmetic have.
 ATHANOR_INLINE F32x16 rounded_in_upper(F32x16 a) {
-  return lanewise([&](int i) {
-    const uint32_t bits = float_bits(a.v[i]);
-    return float_of_bits(bits + 0x7fff + ((bits >> 16) & 1));
-  });
+  return lanewise([&](int i) { return float_of_bits(float_bits(a.v[i]) + 0x8000); });
 }
 /// p[2i] and p[2i + 1] are the upper halves of lane i of `even` and of `odd`.
 ATHANOR_INLINE void store_uppers(Bf16* p, F32x16 even, F32x16 odd) {
@@ -388,11 +384,21 @@ ATHANOR_INLINE void store_upto(T* p, F32x16 a, int64_t left) {
 
 /// The sum of all lanes in one fixed tree: lanes 8 apart first, then 4, 2, 1.
 ATHANOR_INLINE float sum_lanes(F32x16 a) {
-  float lanes[kLanes];
-  store(lanes, a);
+#if defined(__AVX2__)
+#if defined(__AVX512F__)
+  const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1));
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v), high);
+#else
+  const __m256 eight = _mm256_add_ps(a.lo, a.hi);
+#endif
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+#else
   for (int distance = kLanes / 2; distance > 0; distance /= 2)
-    for (int i = 0; i < distance; ++i) lanes[i] += lanes[i + distance];
-  return lanes[0];
+    for (int i = 0; i < distance; ++i) a.v[i] += a.v[i + distance];
+  return a.v[0];
+#endif
 }
 
 }  // namespace athanor::kernels::cpu::ATHANOR_ISA

@@ -29,11 +29,14 @@ struct Memory {
   Scratch queries, outputs, largest, lane_sums, scores, probabilities, keys, values;
 };
 
-/// The rows of a piece: their queries, padded, and their running softmax.
-struct PieceRows {
+/// A tile of rows: its queries, padded with zeros to whole 16s, and its running softmax.
+struct Tile {
+  TilePlace place;
   Bf16* queries;   ///< [rows][as_depth(qk_size)]
   float* outputs;  ///< [rows][as_columns(v_size)]
   float *largest, *lane_sums;
+
+  int64_t padded_rows() const { return as_rows(place.num_rows); }
 };
 
 class PieceRunner {
@@ -48,49 +51,44 @@ class PieceRunner {
         first_position_(sequence.num_keys - sequence.num_queries),
         depth_(as_depth(shape.qk_size)),
         output_stride_(as_columns(shape.v_size)),
-        padded_rows_(as_rows(piece.num_rows)) {
-    static thread_local Memory memory;
-    rows_ = {memory.queries.get<Bf16>(padded_rows_ * depth_),
-             memory.outputs.get<float>(padded_rows_ * output_stride_),
-             memory.largest.get<float>(padded_rows_), memory.lane_sums.get<float>(padded_rows_ * kSumLanes)};
-    scores_ = memory.scores.get<float>(kTileRows * kBlockKeys);
-    probabilities_ = memory.probabilities.get<Bf16>(kTileRows * kBlockKeys);
-    keys_ = memory.keys.get<Bf16>(kChunkBlocks * key_columns_size(shape.qk_size));
-    values_ = memory.values.get<Bf16>(kChunkBlocks * key_rows_size(shape.v_size));
+        num_tiles_((piece.num_rows + kTileRows - 1) / kTileRows) {
+    const TilePlace first = place(0), last = place(num_tiles_ - 1);
+    begin_ = key_block_start(shape.visibility.first_key(first.position(0)));
+    end_ = last.position(last.num_rows - 1) + 1;
   }
 
   void run() {
-    start();
-    const TilePlace all = place(0, piece_.num_rows);
-    const int64_t end = all.position(piece_.num_rows - 1) + 1;
-    for (int64_t key = key_block_start(shape_.visibility.first_key(all.position(0))); key < end;
-         key += kChunkKeys)
-      take_chunk(key, std::min(kChunkKeys, end - key));
+    for (int64_t key = begin_; key < end_; key += kChunkKeys)
+      take_chunk(key, std::min(kChunkKeys, end_ - key));
     engine_.release();
-    finish();
   }
 
  private:
-  TilePlace place(int64_t first_row, int64_t num_rows) const {
-    return {piece_.first_row + first_row, num_rows, shape_.heads_per_group(), first_position_};
+  TilePlace place(int64_t t) const {
+    const int64_t first_row = t * kTileRows;
+    return {piece_.first_row + first_row, std::min(kTileRows, piece_.num_rows - first_row),
+            shape_.heads_per_group(), first_position_};
   }
 
-  void start() {
-    map_.for_each(piece_.first_row, piece_.num_rows, [&](int64_t i, int64_t query, int64_t head) {
-      copy_padded(rows_.queries + i * depth_, sequence_.q.row(query, head), depth_, shape_.qk_size);
-    });
-    const int64_t num_gaps = padded_rows_ - piece_.num_rows;
-    std::fill_n(rows_.queries + piece_.num_rows * depth_, num_gaps * depth_, Bf16{});
-    std::fill_n(rows_.outputs, padded_rows_ * output_stride_, 0.0f);
-    std::fill_n(rows_.largest, padded_rows_, -std::numeric_limits<float>::infinity());
-    std::fill_n(rows_.lane_sums, padded_rows_ * kSumLanes, 0.0f);
+  /// With one chunk of keys a tile is done before the next one starts, and takes its memory.
+  Tile tile(int64_t t) const {
+    const bool has_chunks = end_ - begin_ > kChunkKeys;
+    const int64_t num_rows = (has_chunks ? num_tiles_ : 1) * kTileRows, row = has_chunks ? t * kTileRows : 0;
+    return {place(t), memory_.queries.get<Bf16>(num_rows * depth_) + row * depth_,
+            memory_.outputs.get<float>(num_rows * output_stride_) + row * output_stride_,
+            memory_.largest.get<float>(num_rows) + row,
+            memory_.lane_sums.get<float>(num_rows * kSumLanes) + row * kSumLanes};
   }
 
   void take_chunk(int64_t start, int64_t num_keys) {
     pack_chunk(start, num_keys);
-    for (int64_t row = 0; row < piece_.num_rows; row += kTileRows)
+    for (int64_t t = 0; t < num_tiles_; ++t) {
+      const Tile current = tile(t);
+      if (start == begin_) start_tile(current);
       for (int64_t block = 0; block * kBlockKeys < num_keys; ++block)
-        take_block(row, block, start + block * kBlockKeys);
+        take_block(current, block, start + block * kBlockKeys);
+      if (start + num_keys == end_) finish_tile(current);
+    }
   }
 
   void pack_chunk(int64_t start, int64_t num_keys) {
@@ -105,26 +103,40 @@ class PieceRunner {
     }
   }
 
-  /// One tile of rows, from first_row on, against one block of keys.
-  void take_block(int64_t first_row, int64_t block, int64_t block_start) {
-    const TilePlace tile = place(first_row, std::min(kTileRows, piece_.num_rows - first_row));
+  template <typename Body>
+  void for_each_row(const TilePlace& place, const Body& body) const {
+    map_.for_each(place.first_row, place.num_rows, body);
+  }
+
+  void start_tile(const Tile& tile) const {
+    for_each_row(tile.place, [&](int64_t i, int64_t query, int64_t head) {
+      copy_padded(tile.queries + i * depth_, sequence_.q.row(query, head), depth_, shape_.qk_size);
+    });
+    const int64_t num_rows = tile.padded_rows(), num_gaps = num_rows - tile.place.num_rows;
+    std::fill_n(tile.queries + tile.place.num_rows * depth_, num_gaps * depth_, Bf16{});
+    std::fill_n(tile.outputs, num_rows * output_stride_, 0.0f);
+    std::fill_n(tile.largest, num_rows, -std::numeric_limits<float>::infinity());
+    std::fill_n(tile.lane_sums, num_rows * kSumLanes, 0.0f);
+  }
+
+  void take_block(const Tile& tile, int64_t block, int64_t block_start) const {
     RowRange rows{0, 0};
     for (int64_t half = 0; half < 2; ++half) {
       const int64_t key = block_start + half * kHalfBlockKeys;
       const RowRange seeing =
-          rows_that_see(tile, shape_.visibility, key, key + kHalfBlockKeys, kTileRowMultiple);
-      if (!seeing.empty()) compute_scores(first_row, seeing, block, half);
+          rows_that_see(tile.place, shape_.visibility, key, key + kHalfBlockKeys, kTileRowMultiple);
+      if (!seeing.empty()) compute_scores(tile, seeing, block, half);
       rows = joined(rows, seeing);
     }
     if (rows.empty()) return;
-    softmax(tile, first_row, rows, block_start);
-    add_values(first_row, rows, block);
+    softmax(tile, rows, block_start);
+    add_values(tile, rows, block);
   }
 
-  void compute_scores(int64_t first_row, RowRange rows, int64_t block, int64_t half) {
+  void compute_scores(const Tile& tile, RowRange rows, int64_t block, int64_t half) const {
     multiply(engine_, {.m = rows.size(),
                        .k = depth_,
-                       .a = rows_.queries + (first_row + rows.begin) * depth_,
+                       .a = tile.queries + rows.begin * depth_,
                        .a_stride = depth_,
                        .b = keys_ + (2 * block + half) * kHalfBlockKeys * depth_,
                        .c = scores_ + rows.begin * kBlockKeys + half * kHalfBlockKeys,
@@ -132,37 +144,41 @@ class PieceRunner {
                        .accumulate = false});
   }
 
-  void softmax(const TilePlace& tile, int64_t first_row, RowRange rows, int64_t block_start) {
+  void softmax(const Tile& tile, RowRange rows, int64_t block_start) const {
     KeyRange ranges[kTileRows];
-    const KeyRange* visible = visible_keys(tile, shape_.visibility, rows, block_start, ranges);
-    const int64_t first = first_row + rows.begin;
+    const KeyRange* visible = visible_keys(tile.place, shape_.visibility, rows, block_start, ranges);
     tile_softmax_table().forward(
         {rows.size(), scores_ + rows.begin * kBlockKeys, visible, shape_.softmax_scale * kLog2E},
-        {rows_.largest + first, rows_.lane_sums + first * kSumLanes, rows_.outputs + first * output_stride_,
-         output_stride_},
+        {tile.largest + rows.begin, tile.lane_sums + rows.begin * kSumLanes,
+         tile.outputs + rows.begin * output_stride_, output_stride_},
         probabilities_ + rows.begin * kBlockKeys);
   }
 
-  void add_values(int64_t first_row, RowRange rows, int64_t block) {
+  void add_values(const Tile& tile, RowRange rows, int64_t block) const {
     multiply(engine_, {.m = rows.size(),
                        .k = kBlockKeys,
                        .a = probabilities_ + rows.begin * kBlockKeys,
                        .a_stride = kBlockKeys,
                        .b = values_ + block * key_rows_size(shape_.v_size),
                        .num_blocks = output_stride_ / kTileColumns,
-                       .c = rows_.outputs + (first_row + rows.begin) * output_stride_,
+                       .c = tile.outputs + rows.begin * output_stride_,
                        .c_stride = output_stride_,
                        .accumulate = true});
   }
 
-  void finish() {
+  void finish_tile(const Tile& tile) const {
     const auto finish_row = attention_row_table<Bf16>().finish_row;
-    map_.for_each(piece_.first_row, piece_.num_rows, [&](int64_t i, int64_t query, int64_t head) {
-      const float sum = finish_row(sequence_.o.row(query, head), rows_.outputs + i * output_stride_,
-                                   rows_.lane_sums + i * kSumLanes, shape_.v_size);
+    for_each_row(tile.place, [&](int64_t i, int64_t query, int64_t head) {
+      const float sum = finish_row(sequence_.o.row(query, head), tile.outputs + i * output_stride_,
+                                   tile.lane_sums + i * kSumLanes, shape_.v_size);
       if (sequence_.lse)
-        sequence_.lse[query * shape_.num_heads + head] = rows_.largest[i] * kLn2 + std::log(sum);
+        sequence_.lse[query * shape_.num_heads + head] = tile.largest[i] * kLn2 + std::log(sum);
     });
+  }
+
+  static Memory& memory() {
+    static thread_local Memory memory;
+    return memory;
   }
 
   const AttentionShape& shape_;
@@ -170,10 +186,13 @@ class PieceRunner {
   const QueryPiece& piece_;
   const TileEngine& engine_;
   RowMap map_;
-  int64_t first_position_, depth_, output_stride_, padded_rows_;
-  PieceRows rows_;
-  float* scores_;
-  Bf16 *probabilities_, *keys_, *values_;
+  int64_t first_position_, depth_, output_stride_, num_tiles_;
+  int64_t begin_, end_;  ///< the keys that any row sees, from the start of a block on
+  Memory& memory_ = memory();
+  float* scores_ = memory_.scores.get<float>(kTileRows * kBlockKeys);
+  Bf16* probabilities_ = memory_.probabilities.get<Bf16>(kTileRows * kBlockKeys);
+  Bf16* keys_ = memory_.keys.get<Bf16>(kChunkBlocks * key_columns_size(shape_.qk_size));
+  Bf16* values_ = memory_.values.get<Bf16>(kChunkBlocks * key_rows_size(shape_.v_size));
 };
 
 int64_t num_rows_of(const AttentionShape& shape, const Sequence<Bf16>& sequence) {

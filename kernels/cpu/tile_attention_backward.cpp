@@ -8,6 +8,7 @@
 // per head over everything, or walks over key blocks for dk and dv and walks over row tiles for dq
 // (tile_attention_walks.h).
 #include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -53,21 +54,24 @@ class Walker {
         v_depth_(as_depth(shape.v_size)),
         qk_rows_(as_rows(shape.qk_size)),
         v_rows_(as_rows(shape.v_size)),
-        dq_stride_(as_columns(shape.qk_size)) {}
+        dq_stride_(as_columns(shape.qk_size)),
+        begin_(walk.block_begin * kBlockKeys),
+        end_(std::min(walk.block_end * kBlockKeys, document.num_tokens)) {}
 
   void run() {
-    if (walk_.wants_queries) std::fill_n(dq(walk_.tile_begin), num_dq(), 0.0f);
-    const int64_t end = std::min(walk_.block_end * kBlockKeys, document_.num_tokens);
-    for (int64_t key = walk_.block_begin * kBlockKeys; key < end; key += kChunkKeys)
-      take_chunk(key, std::min(kChunkKeys, end - key));
+    for (int64_t key = begin_; key < end_; key += kChunkKeys)
+      take_chunk(key, std::min(kChunkKeys, end_ - key));
     engine_.release();
-    if (walk_.wants_queries) write_dq();
   }
 
  private:
-  int64_t num_dq() const { return (walk_.tile_end - walk_.tile_begin) * kTileRows * dq_stride_; }
+  /// Sums of a tile, [128][dq_stride_]. With one chunk of keys a tile is done before the next one starts, and
+  /// takes its memory.
   float* dq(int64_t tile) const {
-    return memory_.dq.get<float>(num_dq()) + (tile - walk_.tile_begin) * kTileRows * dq_stride_;
+    const bool has_chunks = end_ - begin_ > kChunkKeys;
+    const int64_t size = kTileRows * dq_stride_, num_tiles = walk_.tile_end - walk_.tile_begin;
+    return memory_.dq.get<float>((has_chunks ? num_tiles : 1) * size) +
+           (has_chunks ? (tile - walk_.tile_begin) * size : 0);
   }
   Bf16* k_columns(int64_t block) const {
     const int64_t size = key_columns_size(shape_.qk_size);
@@ -93,17 +97,24 @@ class Walker {
 
   void take_chunk(int64_t start, int64_t num_keys) {
     pack_chunk(start, num_keys);
+    std::fill(std::begin(has_sums_), std::end(has_sums_), false);
     for (int64_t t = walk_.tile_begin; t < walk_.tile_end; ++t) {
       const TilePlace place = place_of(t);
-      if (rows_that_see(place, shape_.visibility, start, start + num_keys, kPairRows).empty()) continue;
-      const RowTile tile = load_tile(place);
-      for (int64_t block = 0; block * kBlockKeys < num_keys; ++block)
-        take_block(t, tile, block, start + block * kBlockKeys);
+      if (walk_.wants_queries && start == begin_) std::fill_n(dq(t), kTileRows * dq_stride_, 0.0f);
+      if (!rows_that_see(place, shape_.visibility, start, start + num_keys, kPairRows).empty())
+        take_tile(t, place, start, num_keys);
+      if (walk_.wants_queries && start + num_keys == end_) write_dq(place, dq(t));
     }
     if (walk_.wants_keys) write_chunk(start, num_keys);
   }
 
-  void pack_chunk(int64_t start, int64_t num_keys) {
+  void take_tile(int64_t t, const TilePlace& place, int64_t start, int64_t num_keys) {
+    const RowTile tile = load_tile(place);
+    for (int64_t block = 0; block * kBlockKeys < num_keys; ++block)
+      take_block(t, tile, block, start + block * kBlockKeys);
+  }
+
+  void pack_chunk(int64_t start, int64_t num_keys) const {
     for (int64_t first = 0; first < num_keys; first += kBlockKeys) {
       const int64_t count = std::min(kBlockKeys, num_keys - first), block = first / kBlockKeys;
       const Bf16* k = document_.k.row(start + first, walk_.group);
@@ -113,13 +124,6 @@ class Walker {
       if (walk_.wants_queries)
         pack_key_rows(k_rows(block), k, document_.k.token_stride, count, shape_.qk_size);
     }
-    if (walk_.wants_keys) clear_sums(num_keys);
-  }
-
-  void clear_sums(int64_t num_keys) const {
-    const int64_t num_halves = (num_keys + kHalfBlockKeys - 1) / kHalfBlockKeys;
-    std::fill_n(dk(0), num_halves * qk_rows_ * kHalfBlockKeys, 0.0f);
-    std::fill_n(dv(0), num_halves * v_rows_ * kHalfBlockKeys, 0.0f);
   }
 
   TilePlace place_of(int64_t tile) const {
@@ -208,24 +212,23 @@ class Walker {
          ds_pairs_ + first_pair, kTileRows * kHalfBlockKeys, ds_ + rows.begin * kBlockKeys});
   }
 
-  void add_to_keys(const RowTile& tile, RowRange rows, int64_t half_block) const {
+  void add_to_keys(const RowTile& tile, RowRange rows, int64_t half_block) {
     const int64_t place = half_block % 2 * kTileRows * kHalfBlockKeys + rows.begin * kHalfBlockKeys;
-    multiply(engine_, {.m = v_rows_,
-                       .k = rows.size(),
-                       .a = tile.d_o_transposed + rows.begin,
-                       .a_stride = kTileRows,
-                       .b = p_pairs_ + place,
-                       .c = dv(half_block),
-                       .c_stride = kHalfBlockKeys,
-                       .accumulate = true});
-    multiply(engine_, {.m = qk_rows_,
-                       .k = rows.size(),
-                       .a = tile.q_transposed + rows.begin,
-                       .a_stride = kTileRows,
-                       .b = ds_pairs_ + place,
-                       .c = dk(half_block),
-                       .c_stride = kHalfBlockKeys,
-                       .accumulate = true});
+    TileProduct product{.m = v_rows_,
+                        .k = rows.size(),
+                        .a = tile.d_o_transposed + rows.begin,
+                        .a_stride = kTileRows,
+                        .b = p_pairs_ + place,
+                        .c = dv(half_block),
+                        .c_stride = kHalfBlockKeys,
+                        .accumulate = has_sums_[half_block]};
+    multiply(engine_, product);
+    product.m = qk_rows_;
+    product.a = tile.q_transposed + rows.begin;
+    product.b = ds_pairs_ + place;
+    product.c = dk(half_block);
+    multiply(engine_, product);
+    has_sums_[half_block] = true;
   }
 
   void add_to_queries(float* dq, RowRange rows, int64_t block) const {
@@ -257,13 +260,10 @@ class Walker {
                                    num_keys, size);
   }
 
-  void write_dq() const {
-    const int64_t first_row = walk_.tile_begin * kTileRows;
-    const int64_t end = std::min(walk_.tile_end * kTileRows, num_rows_);
-    const float* sums = dq(walk_.tile_begin);
-    map_.for_each(first_row, end - first_row, [&](int64_t i, int64_t query, int64_t head) {
-      tile_softmax_table().narrow_row(document_.dq.row(query, head), sums + i * dq_stride_,
-                                      shape_.softmax_scale, shape_.qk_size);
+  void write_dq(const TilePlace& place, const float* sums) const {
+    const auto narrow_row = tile_softmax_table().narrow_row;
+    map_.for_each(place.first_row, place.num_rows, [&](int64_t i, int64_t query, int64_t head) {
+      narrow_row(document_.dq.row(query, head), sums + i * dq_stride_, shape_.softmax_scale, shape_.qk_size);
     });
   }
 
@@ -278,6 +278,8 @@ class Walker {
   const TileEngine& engine_;
   RowMap map_;
   int64_t num_rows_, qk_depth_, v_depth_, qk_rows_, v_rows_, dq_stride_;
+  int64_t begin_, end_;                   ///< keys
+  bool has_sums_[2 * kChunkBlocks] = {};  ///< of the half blocks of the chunk, in dk and dv
   Memory& memory_ = memory();
   float* scores_ = memory_.scores.get<float>(kTileRows * kBlockKeys);
   float* dp_ = memory_.dp.get<float>(kTileRows * kBlockKeys);

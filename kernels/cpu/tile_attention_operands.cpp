@@ -9,19 +9,6 @@ int64_t first_row_at(const TilePlace& tile, int64_t position) {
   return std::clamp<int64_t>(row, 0, tile.num_rows);
 }
 
-/// One block of 64 columns of the head size.
-void pack_split_block(Bf16* packed, const Bf16* keys, int64_t stride, int64_t num_keys, int64_t width) {
-  constexpr int64_t kPair = 2 * kTileColumns, kDistance = kSplitKeys / 2;
-  const auto pack_rows = tile_packing_table().pack_rows;
-  for (int64_t group = 0; group < kBlockKeys; group += kSplitKeys)
-    for (int64_t key = group; key < group + kDistance; ++key, packed += kPair) {
-      if (key < num_keys)
-        pack_rows(packed, keys + key * stride, kDistance * stride, width, key + kDistance < num_keys ? 2 : 1);
-      else
-        std::fill_n(packed, kPair, Bf16{});
-    }
-}
-
 }  // namespace
 
 void multiply(const TileEngine& engine, const TileProduct& p) {
@@ -67,8 +54,8 @@ void pack_key_columns(Bf16* packed, const Bf16* keys, int64_t stride, int64_t nu
 
 void pack_key_rows(Bf16* packed, const Bf16* keys, int64_t stride, int64_t num_keys, int64_t size) {
   for (int64_t column = 0; column < size; column += kTileColumns)
-    pack_split_block(packed + column * kBlockKeys, keys + column, stride, num_keys,
-                     std::min(kTileColumns, size - column));
+    tile_packing_table().pack_split_rows(packed + column * kBlockKeys, keys + column, stride,
+                                         std::min(kTileColumns, size - column), num_keys, kBlockKeys);
 }
 
 }  // namespace athanor::kernels::cpu

@@ -78,7 +78,7 @@ RowRange rows_that_see(const TilePlace& tile, const Visibility& visibility, int6
 const KeyRange* visible_keys(const TilePlace& tile, const Visibility& visibility, RowRange rows,
                              int64_t block_start, KeyRange* visible);
 
-/// rows[r * stride + i] -> to [padded_rows][padded_size], with zeros around.
+/// to[0..size) = from, zeros up to padded_size.
 void copy_padded(Bf16* to, const Bf16* from, int64_t padded_size, int64_t size);
 
 /// A block of up to 128 keys (or values) as the right operand of a product that sums over the head size: two

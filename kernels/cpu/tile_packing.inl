@@ -27,6 +27,7 @@ size_t bytes(int64_t count) {
 
 /// to[n] = {even[n], odd[n]} for kGroup columns.
 ATHANOR_INLINE void interleave(Bf16* to, const Bf16* even, const Bf16* odd) {
+#pragma GCC unroll 8
   for (int half = 0; half < 2; ++half) {
     const auto widened = [&](const Bf16* row) {
       return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row + 8 * half)));
@@ -39,16 +40,21 @@ ATHANOR_INLINE void interleave(Bf16* to, const Bf16* even, const Bf16* odd) {
 /// to[k][n] = from[n][k] for pairs of values: 8 columns, kDepth / 2 pairs.
 ATHANOR_INLINE void transpose_pairs(Bf16* to, int64_t to_stride, const Bf16* from, int64_t stride) {
   __m256i a[8], b[8];
+#pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) a[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i * stride));
+#pragma GCC unroll 8
   for (int i = 0; i < 8; i += 2) {
     b[i] = _mm256_unpacklo_epi32(a[i], a[i + 1]);
     b[i + 1] = _mm256_unpackhi_epi32(a[i], a[i + 1]);
   }
+#pragma GCC unroll 8
   for (int i = 0; i < 8; i += 4)
+#pragma GCC unroll 8
     for (int j = 0; j < 2; ++j) {
       a[i + 2 * j] = _mm256_unpacklo_epi64(b[i + j], b[i + j + 2]);
       a[i + 2 * j + 1] = _mm256_unpackhi_epi64(b[i + j], b[i + j + 2]);
     }
+#pragma GCC unroll 8
   for (int i = 0; i < 4; ++i) {
     auto* place = reinterpret_cast<__m256i*>(to + i * to_stride);
     auto* lower = reinterpret_cast<__m256i*>(to + (i + 4) * to_stride);
@@ -64,17 +70,22 @@ ATHANOR_INLINE void transpose_block(Bf16* to, int64_t to_stride, const Bf16* fro
   const auto eight = [&](int k) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + k * stride));
   };
+#pragma GCC unroll 8
   for (int i = 0; i < 8; ++i)
     a[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(eight(i)), eight(i + 8), 1);
+#pragma GCC unroll 8
   for (int i = 0; i < 4; ++i) {
     b[2 * i] = _mm256_unpacklo_epi16(a[2 * i], a[2 * i + 1]);
     b[2 * i + 1] = _mm256_unpackhi_epi16(a[2 * i], a[2 * i + 1]);
   }
+#pragma GCC unroll 8
   for (int i = 0; i < 8; i += 4)
+#pragma GCC unroll 8
     for (int j = 0; j < 2; ++j) {
       a[i + 2 * j] = _mm256_unpacklo_epi32(b[i + j], b[i + j + 2]);
       a[i + 2 * j + 1] = _mm256_unpackhi_epi32(b[i + j], b[i + j + 2]);
     }
+#pragma GCC unroll 8
   for (int i = 0; i < 4; ++i) {
     auto* even = reinterpret_cast<__m256i*>(to + 2 * i * to_stride);
     auto* odd = reinterpret_cast<__m256i*>(to + (2 * i + 1) * to_stride);
@@ -114,15 +125,31 @@ void interleave_some(Bf16* to, const Bf16* even, const Bf16* odd, int64_t count)
   interleave(to, copies[0], copies[1]);
 }
 
+/// One pair of rows.
+ATHANOR_INLINE void pack_pair(Bf16* packed, const Bf16* even, const Bf16* odd, int64_t width) {
+  int64_t n = 0;
+  for (; n + kGroup <= width; n += kGroup) interleave(packed + 2 * n, even + n, odd + n);
+  for (; n < kTileColumns; n += kGroup) interleave_some(packed + 2 * n, even + n, odd + n, width - n);
+}
+
 void pack_rows(Bf16* packed, const Bf16* rows, int64_t stride, int64_t width, int64_t depth) {
   const Bf16 zeros[kTileColumns] = {};
   for (int64_t k = 0; k < depth; k += 2, packed += kStride) {
     const Bf16* even = rows + k * stride;
-    const Bf16* odd = k + 1 < depth ? even + stride : zeros;
-    int64_t n = 0;
-    for (; n + kGroup <= width; n += kGroup) interleave(packed + 2 * n, even + n, odd + n);
-    for (; n < kTileColumns; n += kGroup) interleave_some(packed + 2 * n, even + n, odd + n, width - n);
+    pack_pair(packed, even, k + 1 < depth ? even + stride : zeros, width);
   }
+}
+
+void pack_split_rows(Bf16* packed, const Bf16* rows, int64_t stride, int64_t width, int64_t depth,
+                     int64_t padded_depth) {
+  const Bf16 zeros[kTileColumns] = {};
+  const int64_t distance = kSplitDepth / 2 * stride;
+  for (int64_t group = 0; group < padded_depth; group += kSplitDepth)
+    for (int64_t k = group; k < group + kSplitDepth / 2; ++k, packed += kStride) {
+      const Bf16* even = k < depth ? rows + k * stride : zeros;
+      const Bf16* odd = k + kSplitDepth / 2 < depth ? rows + k * stride + distance : zeros;
+      pack_pair(packed, even, odd, width);
+    }
 }
 
 /// Up to kColumns columns and kDepth values of each, with zeros beyond them.
@@ -172,6 +199,6 @@ void transpose(Bf16* to, int64_t to_stride, const Bf16* from, int64_t from_strid
 
 }  // namespace
 
-const TilePackingTable kTilePacking{pack_rows, pack_columns, transpose};
+const TilePackingTable kTilePacking{pack_rows, pack_split_rows, pack_columns, transpose};
 
 }  // namespace athanor::kernels::cpu::ATHANOR_ISA

@@ -14,12 +14,13 @@
 
 #include "kernels/cpu/attention_tile.h"
 #include "kernels/cpu/bf16.h"
+#include "kernels/cpu/tile_packing.h"
 
 namespace athanor::kernels::cpu {
 
 constexpr int64_t kBlockKeys = 128;
 constexpr int64_t kHalfBlockKeys = 64;  // what one call of the engine gives
-constexpr int64_t kSplitKeys = 32;
+constexpr int64_t kSplitKeys = kSplitDepth;
 
 struct BlockScores {
   int64_t num_rows;

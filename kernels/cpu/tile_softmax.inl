@@ -58,57 +58,63 @@ ATHANOR_INLINE float largest_score(const float* scores, Groups groups) {
 
 // ---- forward
 
-struct RunningRow {
-  float *largest, *lane_sums, *outputs;
-  int64_t output_stride;
+// Largest scores are found for some rows at once, so that no row waits for its own.
+constexpr int64_t kRowsAtOnce = 8;
+
+struct Row {
+  const float* scores;
+  Groups groups;
+  Bf16* p;
+  float largest_in_block;
 };
 
-ATHANOR_INLINE void raise_largest(const RunningRow& row, float in_block) {
-  const float before = *row.largest;
-  if (in_block <= before) return;
-  *row.largest = in_block;
-  // Everything so far was relative to the old largest score.
-  const F32x16 factor = exp2_flushed(set1(before - in_block));
-  rescale(row.lane_sums, kLanes, factor);
-  rescale(row.outputs, row.output_stride, factor);
-}
-
-ATHANOR_INLINE void forward_row(const RunningRow& row, const float* scores, float scale, Groups groups,
-                                Bf16* p) {
-  raise_largest(row, largest_score(scores, groups) * scale);
-  // A row that has seen minus infinity only gets probabilities of zero, not NaN.
-  const float largest = *row.largest;
-  const F32x16 factor = set1(scale), reference = set1(largest < kLowest ? -kLowest : -largest);
-  F32x16 sums = load(row.lane_sums);
-  for (int64_t key = groups.begin; key < groups.end; key += kSplitKeys) {
-    const F32x16 even = exp2_flushed(fma(load(scores + key), factor, reference));
-    const F32x16 odd = exp2_flushed(fma(load(scores + key + kLanes), factor, reference));
-    sums = add(add(sums, even), odd);
-    store_uppers(p + key, rounded_in_upper(even), rounded_in_upper(odd));
-  }
-  store(row.lane_sums, sums);
-}
-
-ATHANOR_INLINE void forward_masked_row(const RunningRow& row, float* scores, float scale, KeyRange visible,
-                                       Bf16* p) {
+ATHANOR_INLINE Groups mask_row(float* scores, KeyRange visible, Bf16* p) {
   const KeyRange seen = clipped(visible);
   const Groups groups = groups_of(seen);
+  mask(scores, seen, groups);
   clear(p, 0, groups.begin);
   clear(p, groups.end, kBlockKeys);
-  if (groups.begin == groups.end) return;
-  mask(scores, seen, groups);
-  forward_row(row, scores, scale, groups, p);
+  return groups;
+}
+
+ATHANOR_INLINE Row row_of(const BlockScores& block, int64_t r, Bf16* p) {
+  float* scores = block.scores + r * kBlockKeys;
+  const Groups groups = block.visible ? mask_row(scores, block.visible[r], p) : kAllGroups;
+  return {scores, groups, p, largest_score(scores, groups) * block.scale};
+}
+
+ATHANOR_INLINE void raise_largest(const RunningSoftmax& running, int64_t r, float in_block) {
+  const float before = running.largest[r];
+  if (in_block <= before) return;
+  running.largest[r] = in_block;
+  // Everything so far was relative to the old largest score.
+  const F32x16 factor = exp2_flushed(set1(before - in_block));
+  rescale(running.lane_sums + r * kLanes, kLanes, factor);
+  rescale(running.outputs + r * running.output_stride, running.output_stride, factor);
+}
+
+ATHANOR_INLINE void exponentiate(const Row& row, float scale, float largest, float* lane_sums) {
+  // A row that has seen minus infinity only gets probabilities of zero, not NaN.
+  const F32x16 factor = set1(scale), reference = set1(largest < kLowest ? -kLowest : -largest);
+  F32x16 sums = load(lane_sums);
+  for (int64_t key = row.groups.begin; key < row.groups.end; key += kSplitKeys) {
+    const F32x16 even = exp2_flushed(fma(load(row.scores + key), factor, reference));
+    const F32x16 odd = exp2_flushed(fma(load(row.scores + key + kLanes), factor, reference));
+    sums = add(add(sums, even), odd);
+    store_uppers(row.p + key, rounded_in_upper(even), rounded_in_upper(odd));
+  }
+  store(lane_sums, sums);
 }
 
 void run_forward(const BlockScores& block, const RunningSoftmax& running, Bf16* p) {
-  for (int64_t r = 0; r < block.num_rows; ++r) {
-    const RunningRow row{running.largest + r, running.lane_sums + r * kLanes,
-                         running.outputs + r * running.output_stride, running.output_stride};
-    float* scores = block.scores + r * kBlockKeys;
-    if (block.visible)
-      forward_masked_row(row, scores, block.scale, block.visible[r], p + r * kBlockKeys);
-    else
-      forward_row(row, scores, block.scale, kAllGroups, p + r * kBlockKeys);
+  for (int64_t first = 0; first < block.num_rows; first += kRowsAtOnce) {
+    const int64_t count = block.num_rows - first < kRowsAtOnce ? block.num_rows - first : kRowsAtOnce;
+    Row rows[kRowsAtOnce];
+    for (int64_t i = 0; i < count; ++i) rows[i] = row_of(block, first + i, p + (first + i) * kBlockKeys);
+    for (int64_t i = 0; i < count; ++i) raise_largest(running, first + i, rows[i].largest_in_block);
+    for (int64_t i = 0; i < count; ++i)
+      exponentiate(rows[i], block.scale, running.largest[first + i],
+                   running.lane_sums + (first + i) * kLanes);
   }
 }
 
@@ -143,6 +149,7 @@ ATHANOR_INLINE int64_t place_of_pair(int64_t key, int64_t half_stride) {
 ATHANOR_INLINE void backward_groups(const RowPair& pair, Groups groups) {
   for (int64_t key = groups.begin; key < groups.end; key += kSplitKeys) {
     RowLanes even[2], odd[2];
+#pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
       const int64_t first = key + half * kLanes, below = first + kBlockKeys;
       const int64_t place = place_of_pair(first, pair.half_stride);
@@ -193,8 +200,9 @@ void run_backward(const BlockScores& block, const BlockGradients& g) {
 
 void run_narrow_row(Bf16* out, const float* row, float factor, int64_t size) {
   const F32x16 factors = set1(factor);
-  for (int64_t i = 0; i < size; i += kLanes)
-    store_upto(out + i, mul(load_upto(row + i, size - i), factors), size - i);
+  int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes) store(out + i, mul(load(row + i), factors));
+  if (i < size) store_first(out + i, mul(load_first(row + i, size - i), factors), size - i);
 }
 
 }  // namespace
