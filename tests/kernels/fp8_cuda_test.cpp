@@ -1,5 +1,6 @@
 // Block-scaled FP8 on a GPU: quantising and reading give the bytes of the CPU; products those of the plain
 // twin, or of the CPU where that would take too long, within what each way of cuda/fp8_products.h promises.
+#include <ATen/core/IListRef.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
