@@ -125,7 +125,8 @@ void rotary(const at::Tensor& x_THD, const at::Tensor& cos_TR, const at::Tensor&
 /// document i and see only each other. `sliding_window` > 0: a query sees itself and the window-1 keys before
 /// it. Keys are taken in blocks aligned to the start of their document and in ascending order, so that a
 /// query's bits do not depend on how many queries or documents are computed with it (decoding gives the same
-/// bits as training).
+/// bits as training). On machines with AMX, bf16 attention rounds probabilities and gradients of scores to
+/// bf16 before it multiplies them.
 struct AttentionOptions {
   double softmax_scale = 1.0;
   int64_t sliding_window = 0;

@@ -46,8 +46,8 @@ ATHANOR_INLINE F32x16 exp_flushed(F32x16 x) {
   return mul(parts.fraction, exp2_whole(parts.n));  // the bits of 2^-127 are those of 0
 }
 
-/// 2^x within 5e-7 of itself for a softmax taken in powers of two, where x is at most about 0 (and must be below 127):
-/// exactly 1 at 0, and 0 from -126.5 down.
+/// 2^x within 5e-7 of itself for a softmax taken in powers of two, where x is at most about 0 (and must be
+/// below 127): exactly 1 at 0, and 0 from -126.5 down.
 ATHANOR_INLINE F32x16 exp2_flushed(F32x16 x) {
   const F32x16 magic = set1(12582912.0f);
   x = max(set1(-127.0f), x);  // keeps NaN

@@ -31,7 +31,7 @@ struct BlockScores {
 
 /// num_rows is even; rows 2i and 2i + 1 are side by side in p_pairs and ds_pairs.
 struct BlockGradients {
-  const float* dp;           ///< [num_rows][kBlockKeys]; those of unseen keys are junk
+  const float* dp;           ///< [num_rows][kBlockKeys]; those of unseen keys are any numbers
   const float *lse, *delta;  ///< [num_rows], lse · log2(e)
   Bf16 *p_pairs, *ds_pairs;  ///< [2 halves of the keys][..][kHalfBlockKeys][2], from the first row on
   int64_t half_stride;       ///< elements from half to half

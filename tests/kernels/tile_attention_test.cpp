@@ -61,8 +61,11 @@ void nothing() {}
 
 constexpr TileEngine kBackwards{multiply_backwards, nothing}, kDepthSensitive{multiply_by_depth, nothing};
 
+/// The hardware's own, too, where there is some.
 std::vector<const TileEngine*> engines() {
-  return {&reference::tile_engine(), &kBackwards, &kDepthSensitive};
+  std::vector<const TileEngine*> all{&reference::tile_engine(), &kBackwards, &kDepthSensitive};
+  if (cpu::tile_engine()) all.push_back(cpu::tile_engine());
+  return all;
 }
 
 // ---- calls
