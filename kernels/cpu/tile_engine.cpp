@@ -59,6 +59,34 @@ std::vector<Bf16> sample_values(int64_t count, uint32_t seed) {
   return values;
 }
 
+double dot(const Bf16* a, int64_t a_stride, const Bf16* b, int64_t b_stride, int64_t depth) {
+  double sum = 0;
+  for (int64_t k = 0; k < depth; ++k)
+    sum += static_cast<double>(widened(a[k * a_stride])) * static_cast<double>(widened(b[k * b_stride]));
+  return sum;
+}
+
+bool is_close(float value, double expected) {
+  return std::abs(value - expected) <= 1e-3;  // not true of NaN
+}
+
+// Attention adds to what is there, and its result lies in rows that are longer than a block.
+bool adds_to_its_output(const TileEngine& engine) {
+  constexpr int64_t kRows = 48, kDepth = 128, kStride = 2 * kTileColumns;
+  const auto a = sample_values(kRows * kDepth, 3), b = sample_values(kTileColumns * kDepth, 4);
+  std::vector<Bf16> packed(static_cast<size_t>(tile_packed_size(kTileColumns, kDepth)));
+  pack_tiles(packed.data(), b.data(), RightLayout::kColumns, kDepth, kTileColumns, kDepth);
+  std::vector<float> out(kRows * kStride, 2.0f);
+  engine.multiply(kRows, kDepth, a.data(), kDepth, packed.data(), out.data(), kStride, /*accumulate=*/true);
+  engine.release();
+  for (int64_t i = 0; i < kRows * kStride; ++i) {
+    const int64_t m = i / kStride, n = i % kStride;
+    const double sum = n < kTileColumns ? dot(&a[m * kDepth], 1, &b[n * kDepth], 1, kDepth) : 0;
+    if (!is_close(out[i], 2.0 + sum)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 const TileEngine* tile_engine() {
@@ -82,14 +110,12 @@ bool agrees_with_gemm(const TileEngine& engine) {
     run_tile_piece(product, {0, 0, kRows, 0, kColumns}, engine);
     for (int64_t i = 0; i < kRows * kColumns; ++i) {
       const int64_t m = i / kColumns, n = i % kColumns;
-      double expected = 0;
-      for (int64_t k = 0; k < kDepth; ++k)
-        expected += static_cast<double>(widened(a[transposed ? k * kRows + m : m * kDepth + k])) *
-                    static_cast<double>(widened(b[transposed ? k * kColumns + n : n * kDepth + k]));
-      if (!(std::abs(out[i] - expected) <= 1e-3)) return false;
+      const double expected = transposed ? dot(&a[m], kRows, &b[n], kColumns, kDepth)
+                                         : dot(&a[m * kDepth], 1, &b[n * kDepth], 1, kDepth);
+      if (!is_close(out[i], expected)) return false;
     }
   }
-  return true;
+  return adds_to_its_output(engine);
 }
 
 }  // namespace athanor::kernels::cpu

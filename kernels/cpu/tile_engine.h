@@ -20,7 +20,8 @@ struct TileEngine {
 /// (logged once).
 const TileEngine* tile_engine();
 
-/// Whether the engine gives what gemm.h gives, within rounding, on a small product with odd sizes.
+/// Whether the engine gives what gemm.h gives, within rounding, on small products: with odd sizes, and added
+/// to what is there.
 bool agrees_with_gemm(const TileEngine& engine);
 
 }  // namespace athanor::kernels::cpu

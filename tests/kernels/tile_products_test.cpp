@@ -21,13 +21,20 @@ void forgetful_multiply(int64_t m, int64_t k, const Bf16* a, int64_t a_stride, c
   kEmulation.multiply(m, k - 2, a, a_stride, b, c, c_stride, accumulate);
 }
 
+void overwriting_multiply(int64_t m, int64_t k, const Bf16* a, int64_t a_stride, const Bf16* b, float* c,
+                          int64_t c_stride, bool) {
+  kEmulation.multiply(m, k, a, a_stride, b, c, c_stride, /*accumulate=*/false);
+}
+
 void nothing() {}
 
-constexpr cpu::TileEngine kForgetful{forgetful_multiply, nothing};
+constexpr cpu::TileEngine kForgetful{forgetful_multiply, nothing},
+    kOverwriting{overwriting_multiply, nothing};
 
 TEST(TileProducts, TheSelfCheckTellsRightFromWrong) {
   EXPECT_TRUE(cpu::agrees_with_gemm(kEmulation));
   EXPECT_FALSE(cpu::agrees_with_gemm(kForgetful));
+  EXPECT_FALSE(cpu::agrees_with_gemm(kOverwriting));
 }
 
 struct Case {
