@@ -46,7 +46,7 @@ data:
   sequence_length: 256
   train: [{path: OUT/train-00000.h5}]
 training: {global_batch_size: 8, micro_batch_size: 4, max_steps: STEPS}
-optimizer: {learning_rate: 2.0e-3, weight_decay: 0.1}
+optimizer: {learning_rate: 6.0e-4, weight_decay: 0.1}
 schedule: {warmup_ratio: 0.1, decay: cosine, min_ratio: 0.1}
 checkpoint: {every: 3600s, keep: 1}
 metrics: {every: 1}

@@ -1,7 +1,7 @@
 """Workload W1 with one rank and two, beside transformers on the same machine in the same run.
 
     compare.py ATHANOR MPIRUN [--python PYTHON_WITH_TRANSFORMERS] [--steps 8] [--rounds 2]
-               [--without TEXT ...]
+               [--peer-steps 6] [--without TEXT ...]
 
 --without leaves out the cases whose names hold the text. Prints one JSON line per measurement and the ratios of the
 medians. Absolute figures hold for this machine only.
@@ -21,13 +21,14 @@ parser.add_argument("mpirun")
 parser.add_argument("--python")
 parser.add_argument("--steps", type=int, default=8)
 parser.add_argument("--rounds", type=int, default=2)
+parser.add_argument("--peer-steps", type=int, default=6, help="the first is not counted")
 parser.add_argument("--without", nargs="*", default=[])
 arguments = parser.parse_args()
 workload = Workload(arguments.athanor, arguments.mpirun, arguments.steps)
 
 
 def peer(*options):
-    result = subprocess.run([arguments.python, pathlib.Path(__file__).parent / "transformers_w1.py", *options], capture_output=True, text=True)
+    result = subprocess.run([arguments.python, pathlib.Path(__file__).parent / "transformers_w1.py", "--steps", str(arguments.peer_steps), *options], capture_output=True, text=True)
     if result.returncode:
         raise SystemExit(result.stderr)
     return json.loads(result.stdout.splitlines()[-1])
