@@ -192,7 +192,6 @@ struct ParallelConfig {
   int64_t pipeline = 1;
   int64_t context = 1;
   int64_t prefetch_blocks = 1;
-  std::string overlap = "auto";
   bool expert_tensor = false;
   std::string expert_payload = "auto";
   double timeout = 600;
@@ -227,12 +226,6 @@ struct ParallelConfig {
            .unit = "blocks",
            .minimum = 0,
            .maximum = 64});
-    visit(
-        "overlap", section.overlap,
-        {.meaning = "whether host data moves while a rank computes: a thread drives MPI, and reductions keep "
-                    "more of a block on its way (auto: where ranks lie on several machines; within one it "
-                    "takes the cores that compute)",
-         .choices = {"auto", "on", "off"}});
     visit(
         "expert_tensor", section.expert_tensor,
         {.meaning = "tensor parallelism cuts the width of every expert too; false: a tensor rank holds whole "

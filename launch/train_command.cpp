@@ -74,9 +74,6 @@ parallel::SessionOptions session_options(const configs::RunConfig& config, const
   options.under_mpi_launcher = facts.is_under_mpi;
   options.timeout_s = config.parallel.timeout;
   options.host = facts.host;
-  options.overlap = config.parallel.overlap == "on"    ? parallel::Overlap::kOn
-                    : config.parallel.overlap == "off" ? parallel::Overlap::kOff
-                                                       : parallel::Overlap::kAuto;
   options.on_cuda = config.run.device == "cuda";
   options.share_devices = config.run.share_devices;
   options.visible_devices = facts.visible_devices;

@@ -106,7 +106,6 @@ class MpiCommunicator::Operation final : public Pending::Operation {
  public:
   Operation(std::shared_ptr<Shared> shared, const BoardCall& call) : shared_(std::move(shared)), call_(call) {
     if (shared_->group.board) board_id_ = shared_->group.board->begin(call_);
-    if (shared_->group.driver) shared_->group.driver->begin();
   }
   ~Operation() override;
 
@@ -329,7 +328,6 @@ bool MpiCommunicator::Operation::done() {
 
 void MpiCommunicator::Operation::wait() {
   ProgressBoard* board = shared_->group.board;
-  const MpiDriver::Waiting waiting(shared_->group.driver);
   if (num_open_ > 0 && board) board->waiting(board_id_);
   WaitLoop loop(shared_->group.timeout_s);
   double next_look_s = kLookSeconds;
@@ -354,7 +352,6 @@ void MpiCommunicator::Operation::complete() {
   is_complete_ = true;
   if (uses_library(call_.verb)) shared_->check_agreement(call_);
   if (shared_->group.board) shared_->group.board->done(board_id_);
-  if (shared_->group.driver) shared_->group.driver->end();
 }
 
 // Drives MPI; true when something was completed by it.

@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "parallel/communicator.h"
-#include "parallel/mpi_driver.h"
 #include "parallel/progress_board.h"
 #include "parallel/verb.h"
 
@@ -32,7 +31,6 @@ struct MpiGroup {
   std::shared_ptr<const std::vector<std::string>>
       axis_names;  ///< of all communicators, by axis_idx: for messages
   ProgressBoard* board = nullptr;
-  MpiDriver* driver = nullptr;  ///< null: data moves while somebody waits, only
   double timeout_s = 600;
 };
 

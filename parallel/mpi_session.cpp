@@ -15,7 +15,6 @@
 #include "parallel/device_communicator.h"
 #include "parallel/job_watch.h"
 #include "parallel/mpi_communicator.h"
-#include "parallel/mpi_driver.h"
 #include "parallel/mpi_support.h"
 #include "parallel/nccl_communicator.h"
 #include "parallel/self_communicator.h"
@@ -42,7 +41,6 @@ struct MpiSession::State {
   ReportDesk* desk = nullptr;  // in front of the slots
   std::unique_ptr<ProgressBoard> board;
   std::unique_ptr<JobWatch> watch;
-  std::unique_ptr<MpiDriver> driver;  // null: no overlap
   Progress progress;
   std::shared_ptr<std::vector<std::string>> axis_names = std::make_shared<std::vector<std::string>>();
   std::unique_ptr<Communicator> world;
@@ -54,7 +52,6 @@ struct MpiSession::State {
   void find_neighbours(int ranks_per_machine);
   void open_board();
   void start_watch();
-  void start_driver(Overlap overlap);
   void open_device(const SessionOptions& options);
   MpiGroup make_group(const std::string& axis, MPI_Comm comm, const std::vector<int>& world_ranks);
   std::unique_ptr<Communicator> make_communicator(const std::string& axis, MPI_Comm comm,
@@ -88,7 +85,6 @@ MpiSession::MpiSession(const SessionOptions& options) : state_(std::make_unique<
   state_->open_board();
   if (options.on_cuda) state_->open_device(options);
   state_->start_watch();
-  state_->start_driver(options.overlap);
   state_->world = state_->make_communicator("world", MPI_COMM_WORLD, all_ranks(state_->size));
 }
 
@@ -172,11 +168,6 @@ void MpiSession::State::start_watch() {
   watch = std::make_unique<JobWatch>(std::move(facts), desk, board.get());
 }
 
-void MpiSession::State::start_driver(Overlap overlap) {
-  if (overlap == Overlap::kOff || (overlap == Overlap::kAuto && local_size == size)) return;
-  driver = std::make_unique<MpiDriver>(MPI_Comm_c2f(duplicate(MPI_COMM_WORLD)));
-}
-
 void MpiSession::State::open_device(const SessionOptions& options) {
   DevicePlacement placement{.host = host, .local_rank = local_rank, .may_share = options.share_devices};
   placement.visible_of_rank.resize(local_size);
@@ -200,7 +191,6 @@ MpiGroup MpiSession::State::make_group(const std::string& axis, MPI_Comm comm,
   group.axis_idx = static_cast<int>(axis_names->size());
   group.axis_names = axis_names;
   group.board = board.get();
-  group.driver = driver.get();
   group.timeout_s = timeout_s;
   ATHANOR_CHECK(axis_names->size() < kMaxBoardAxes, "more than {} communicators in one session",
                 kMaxBoardAxes);
@@ -246,9 +236,6 @@ const std::string& MpiSession::host() const {
 }
 c10::Device MpiSession::device() const {
   return state_->device;
-}
-bool MpiSession::overlaps() const {
-  return state_->driver != nullptr;
 }
 void MpiSession::set_timeout(double timeout_s) {
   state_->timeout_s = timeout_s;
@@ -297,7 +284,6 @@ void MpiSession::finish() {
   if (state_->nccl) state_->nccl->close();
   state_->finished = true;
   state_->watch.reset();
-  state_->driver.reset();
   check_mpi(MPI_Win_free(&state_->board_window), "MPI_Win_free");
   check_mpi(MPI_Finalize(), "MPI_Finalize");
 }

@@ -24,7 +24,6 @@ class MpiSession final : public Session {
   int local_size() const override;
   const std::string& host() const override;
   c10::Device device() const override;
-  bool overlaps() const override;
   void set_timeout(double timeout_s) override;
   Communicator& world() override;
   std::unique_ptr<Communicator> split(const std::string& axis, const std::vector<int>& world_ranks) override;

@@ -29,7 +29,6 @@ class SingleProcessSession final : public Session {
   int local_size() const override { return 1; }
   const std::string& host() const override { return host_; }
   c10::Device device() const override { return device_; }
-  bool overlaps() const override { return false; }
   void set_timeout(double) override {}  // nobody to wait for
   Communicator& world() override { return world_; }
 

@@ -20,19 +20,11 @@ namespace athanor::parallel {
 /// the environment): Open MPI's mpirun, PMIx (srun, prrte), PMI (MPICH's hydra).
 inline constexpr const char* kLauncherVariables[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"};
 
-/// Whether data moves while the rank computes (mpi_driver.h).
-enum class Overlap {
-  kAuto,  ///< where ranks lie on several machines; within one, moving it takes the cores that compute
-  kOn,
-  kOff,
-};
-
 struct SessionOptions {
   bool under_mpi_launcher = false;
   /// A wait that sees nothing arrive for so long is a CommError. Long enough for the slowest rank's longest
   /// absence (loading, saving, an uneven batch).
   double timeout_s = 600;
-  Overlap overlap = Overlap::kAuto;
   /// For tests: so many consecutive ranks count as one machine, the others as further ones; 0: as it is.
   int ranks_per_machine = 0;
   /// The name of this machine (empty: what the system says). Placement never depends on it.
@@ -56,9 +48,6 @@ class Session {
   virtual const std::string& host() const = 0;
   /// Where this rank's tensors live.
   virtual c10::Device device() const = 0;
-
-  /// Whether host data moves while the rank computes.
-  virtual bool overlaps() const = 0;
 
   /// The deadline of communicators made from now on.
   virtual void set_timeout(double timeout_s) = 0;

@@ -98,7 +98,7 @@ ParameterStore::ParameterStore(model::Model& model, const ReplicaAxes& axes,
 void ParameterStore::add_group(std::vector<Parameter*> parameters, const ReplicaAxes& axes) {
   parallel::Communicator& comm = axes.of(*parameters.front());
   auto& reduction = reductions_[&comm];
-  if (!reduction) reduction = std::make_unique<parallel::OrderedReduction>(comm, options_.reduction);
+  if (!reduction) reduction = std::make_unique<parallel::OrderedReduction>(comm);
   parallel::FlatLayout layout(shapes_of(parameters));
   const int64_t shard_size = layout.shard_size(comm.size());
   groups_.push_back(

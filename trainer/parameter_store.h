@@ -46,7 +46,6 @@ struct ParameterStoreOptions {
   /// Stages 0 and 1: every rank adds up the gradients of its micro batches and they are reduced once per
   /// step. Less travels, but whole gradients stay in memory and the order of the sum depends on the layout.
   bool reduces_once_per_step = false;
-  parallel::ReductionOptions reduction = {};
 };
 
 /// The ranks that hold a parameter alike and compute parts of its gradient, by kind of parameter. A cut

@@ -158,21 +158,13 @@ void adopt_tokenizer(const RunConfig& config, model::ModelSpec& spec) {
   if (const auto eos = tokenizer.eos_id()) spec.eos_token_ids = {static_cast<int64_t>(*eos)};
 }
 
-// Where data moves beside the computation, up to 256 MiB of a reduction may be on the way at a time: only
-// what is, moves.
-parallel::ReductionOptions reduction_options(const parallel::Session& session) {
-  if (!session.overlaps()) return {};
-  return {.scratch_bytes = int64_t{256} << 20, .chunks_in_flight = 63};
-}
-
-ParameterStoreOptions store_options(const RunConfig& config, const parallel::Session& session) {
+ParameterStoreOptions store_options(const RunConfig& config, const at::Device& device) {
   ParameterStoreOptions options{
       .zero_stage = static_cast<int>(config.parallel.zero),
       .compute_dtype = config.training.precision == "fp32" ? at::kFloat : at::kBFloat16,
-      .device = session.device(),
+      .device = device,
       .gathers_fp8 = config.parallel.gather_precision != "bf16",
-      .reduces_once_per_step = config.training.reproducible == "fast" && config.parallel.zero <= 1,
-      .reduction = reduction_options(session)};
+      .reduces_once_per_step = config.training.reproducible == "fast" && config.parallel.zero <= 1};
   if (config.training.precision == "fp8")
     options.fp8 =
         config.training.fp8_scale == "fp32" ? kernels::Fp8Scale::kFp32 : kernels::Fp8Scale::kPowerOfTwo;
@@ -232,7 +224,7 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
                                                              .dense_cut = parts.axis(Axis::kReplica),
                                                              .expert = parts.axis(Axis::kExpertToken),
                                                              .expert_cut = parts.axis(Axis::kExpertReplica)},
-                                                 store_options(config, session));
+                                                 store_options(config, parts.device));
   load_weights(config, from ? from->weights.get() : nullptr, parts);
   parts.optimizer = build_optimizer(config.optimizer, *parts.store);
 

@@ -1,5 +1,5 @@
-"""What moving data beside the computation saves: workload W1 with ZeRO 3 on two nodes (scripts/two_nodes.sh) that are joined by
-a network of the given rate, and on one machine.
+"""What gathering weights ahead of their use saves: workload W1 with ZeRO 3 on two nodes (scripts/two_nodes.sh) that are joined by
+a network of the given rate, and on one machine. One thread per rank: the nodes share this machine's cores.
 
     overlap.py ATHANOR [--rate 1gbit] [--steps 5] [--rounds 2]
 
@@ -18,14 +18,13 @@ parser.add_argument("athanor")
 parser.add_argument("--rate", default="1gbit")
 parser.add_argument("--steps", type=int, default=5)
 parser.add_argument("--rounds", type=int, default=2)
+parser.add_argument("--without", nargs="*", default=[], metavar="TEXT", help="leaves out places and cases whose names hold the text")
 arguments = parser.parse_args()
 scripts = pathlib.Path(__file__).resolve().parents[2] / "scripts"
 workload = Workload(arguments.athanor, scripts / "two_nodes.sh", arguments.steps)
 os.environ.update(TWO_NODES_ISOLATION="namespaces", TWO_NODES_RATE=arguments.rate)
 
-CASES = {"nothing ahead": ["parallel.prefetch_blocks=0", "parallel.overlap=off"],
-         "begun ahead, nobody drives": ["parallel.prefetch_blocks=1", "parallel.overlap=off"],
-         "begun ahead and driven": ["parallel.prefetch_blocks=1", "parallel.overlap=on"]}
+CASES = {f"{blocks} blocks ahead": [f"parallel.prefetch_blocks={blocks}"] for blocks in (0, 1, 2)}
 PLACES = {f"two nodes, {arguments.rate}": scripts / "two_nodes.sh", "one machine": scripts / "mpirun.sh"}
 
 seconds = {}
@@ -33,7 +32,9 @@ for number in range(arguments.rounds):
     for place, mpirun in PLACES.items():
         workload.mpirun = mpirun
         for case, settings in CASES.items():
-            figures = workload.train(2, f"{number}-{len(seconds)}-{case.replace(' ', '-')}", "parallel.zero=3", *settings)
+            if any(text in f"{place}: {case}" for text in arguments.without):
+                continue
+            figures = workload.train(2, f"{number}-{len(seconds)}-{case.replace(' ', '-')}", "parallel.zero=3", "run.threads=1", *settings)
             print(json.dumps({"place": place, "case": case, **figures}), flush=True)
             seconds.setdefault((place, case), []).append(figures["step_seconds"])
 for (place, case), values in seconds.items():
