@@ -19,7 +19,7 @@
 
 namespace athanor::parallel {
 
-constexpr int kMaxBoardAxes = 64;
+constexpr int kMaxBoardAxes = 128;
 constexpr int kFlightCalls = 256;
 
 enum class Phase : uint8_t {

@@ -43,6 +43,10 @@ can_isolate() {
 if [[ -z ${TWO_NODES_DIR:-} ]]; then
   mode=${TWO_NODES_ISOLATION:-auto}
   if [[ $mode == auto ]]; then can_isolate && mode=namespaces || mode=none; fi
+  if [[ $mode == none && -n ${TWO_NODES_RATE:-} ]]; then
+    echo "two_nodes.sh: TWO_NODES_RATE=$TWO_NODES_RATE needs a network per node, which this kernel or user does not allow; leave it out" >&2
+    exit 2
+  fi
   export TWO_NODES_MODE=$mode TWO_NODES_DIR
   TWO_NODES_DIR=$(mktemp -d)
   trap 'rm -rf "$TWO_NODES_DIR"' EXIT

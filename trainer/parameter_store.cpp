@@ -77,9 +77,6 @@ ParameterStore::ParameterStore(model::Model& model, const ReplicaAxes& axes,
   ATHANOR_CHECK(!options.fp8 || options.compute_dtype == at::kBFloat16,
                 "FP8 training computes in BFloat16 between products, not in {}",
                 c10::toString(options.compute_dtype));
-  ATHANOR_CHECK(!options.reduces_once_per_step || options.zero_stage <= 1,
-                "gradients are sharded at ZeRO stage {}: they are reduced after every micro batch",
-                options.zero_stage);
   for (const auto& block : model.blocks) {
     groups_of_block_.emplace_back();
     std::vector<Parameter*> kinds[8];
@@ -245,7 +242,7 @@ void ParameterStore::finish_reduction(Group& group) {
 }
 
 void ParameterStore::begin_micro_batch(bool is_last) {
-  reduces_now_ = is_last || !options_.reduces_once_per_step;
+  reduces_now_ = is_last || !options_.reduces_once_per_step || options_.zero_stage >= 2;
 }
 
 void ParameterStore::finish_micro_batch() {

@@ -45,6 +45,7 @@ struct ParameterStoreOptions {
   bool gathers_fp8 = true;  ///< FP8 training: quantised weights travel as codes; if not, as exact bf16 values
   /// Stages 0 and 1: every rank adds up the gradients of its micro batches and they are reduced once per
   /// step. Less travels, but whole gradients stay in memory and the order of the sum depends on the layout.
+  /// Stages 2 and 3 keep shards of gradients only, and reduce after every micro batch all the same.
   bool reduces_once_per_step = false;
 };
 

@@ -164,7 +164,7 @@ ParameterStoreOptions store_options(const RunConfig& config, const at::Device& d
       .compute_dtype = config.training.precision == "fp32" ? at::kFloat : at::kBFloat16,
       .device = device,
       .gathers_fp8 = config.parallel.gather_precision != "bf16",
-      .reduces_once_per_step = config.training.reproducible == "fast" && config.parallel.zero <= 1};
+      .reduces_once_per_step = config.training.reproducible == "fast"};
   if (config.training.precision == "fp8")
     options.fp8 =
         config.training.fp8_scale == "fp32" ? kernels::Fp8Scale::kFp32 : kernels::Fp8Scale::kPowerOfTwo;

@@ -1,7 +1,7 @@
 """What gathering weights ahead of their use saves: workload W1 with ZeRO 3 on two nodes (scripts/two_nodes.sh) that are joined by
 a network of the given rate, and on one machine. One thread per rank: the nodes share this machine's cores.
 
-    overlap.py ATHANOR [--rate 1gbit] [--steps 5] [--rounds 2]
+    overlap.py ATHANOR [--rate 1gbit] [--steps 5] [--rounds 2] [--without TEXT ...]
 
 Needs the right to make network namespaces (root). Prints one JSON line per run, then the medians.
 """

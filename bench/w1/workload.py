@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import tempfile
 
-WARM_UP_STEPS = 2
+WARM_UP_STEPS, SEQUENCES_PER_RANK = 2, 4
 
 
 class Workload:
@@ -16,21 +16,21 @@ class Workload:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="athanor-w1-"))
         self._make_shard()
 
-    def train(self, ranks, name, *overrides, sequences_per_rank=4):
+    def train(self, ranks, name, *overrides):
         """Medians of the steps after the warm-up."""
         yaml = subprocess.run([self.athanor, "init", "pretrain-moe-w1"], check=True, capture_output=True, text=True).stdout
         (self.folder / "w1.yaml").write_text(yaml)
         command = [self.athanor, "train", self.folder / "w1.yaml", f"run.dir={self.folder}/{name}",
                    f"data.train.0.path={self.folder}/train-*.h5", "data.validation=[]", "training.validate_every=0",
                    f"training.max_steps={self.steps}", "checkpoint.every=0", "checkpoint.save_at_end=false",
-                   "schedule.warmup_steps=1", f"training.global_batch_size={sequences_per_rank * ranks}", *overrides]
+                   "schedule.warmup_steps=1", f"training.global_batch_size={SEQUENCES_PER_RANK * ranks}", *overrides]
         if ranks > 1:
             command = [self.mpirun, "-np", str(ranks), *command]
         largest_kib = self._run_measured(*command)
         steps = [json.loads(line) for line in open(self.folder / name / "metrics.jsonl")][WARM_UP_STEPS:]
         seconds = statistics.median(step["step_seconds"] for step in steps)
         return {"program": "athanor", "ranks": ranks, "options": " ".join(overrides),
-                "tokens_per_second": round(1024 * sequences_per_rank * ranks / seconds, 1), "step_seconds": round(seconds, 3),
+                "tokens_per_second": round(1024 * SEQUENCES_PER_RANK * ranks / seconds, 1), "step_seconds": round(seconds, 3),
                 "mfu": round(statistics.median(step["mfu"] for step in steps), 3), "largest_process_mib": largest_kib // 1024}
 
     def _make_shard(self):

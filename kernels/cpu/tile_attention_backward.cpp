@@ -184,22 +184,18 @@ class Walker {
 
   void compute_scores(const RowTile& tile, RowRange rows, int64_t block, int64_t half) const {
     const int64_t place = rows.begin * kBlockKeys + half * kHalfBlockKeys;
-    multiply(engine_, {.m = rows.size(),
-                       .k = qk_depth_,
-                       .a = tile.q + rows.begin * qk_depth_,
-                       .a_stride = qk_depth_,
-                       .b = k_columns(block) + half * kHalfBlockKeys * qk_depth_,
-                       .c = scores_ + place,
-                       .c_stride = kBlockKeys,
-                       .accumulate = false});
-    multiply(engine_, {.m = rows.size(),
-                       .k = v_depth_,
-                       .a = tile.d_o + rows.begin * v_depth_,
-                       .a_stride = v_depth_,
-                       .b = v_columns(block) + half * kHalfBlockKeys * v_depth_,
-                       .c = dp_ + place,
-                       .c_stride = kBlockKeys,
-                       .accumulate = false});
+    const auto product = [&](float* c, const Bf16* a, const Bf16* columns, int64_t depth) {
+      multiply(engine_, {.m = rows.size(),
+                         .k = depth,
+                         .a = a + rows.begin * depth,
+                         .a_stride = depth,
+                         .b = columns + half * kHalfBlockKeys * depth,
+                         .c = c + place,
+                         .c_stride = kBlockKeys,
+                         .accumulate = false});
+    };
+    product(scores_, tile.q, k_columns(block), qk_depth_);
+    product(dp_, tile.d_o, v_columns(block), v_depth_);
   }
 
   void softmax(const RowTile& tile, RowRange rows, int64_t block_start) const {

@@ -22,11 +22,13 @@ using Case = testing::AttentionCase;
 using Inputs = testing::AttentionInputs;
 using Outputs = testing::AttentionOutputs;
 using testing::cache_of;
+using testing::DecodingBatch;
 using testing::inputs_of;
 using testing::kComputeTypes;
 using testing::near;
 using testing::on_any_threads;
 using testing::same_bits;
+using testing::strided;
 
 Outputs forward(const Case& c, const Inputs& in) {
   Outputs out{at::empty({c.num_tokens(), c.num_heads, c.v_size}, in.q.options()),
@@ -132,35 +134,18 @@ TEST(AttentionWithCache, GivesTheBitsOfTheWholeDocument) {
 TEST(AttentionWithCache, SequencesOfABatchDoNotDependOnEachOther) {
   const Case c{"", {90}, 4, 2, 24, 16, 0};
   const Inputs in = inputs_of(c, at::kFloat);
-  const std::vector<int64_t> num_new{1, 5, 0, 90}, length{33, 70, 12, 90};
-  std::vector<at::Tensor> queries, keys, values;
-  for (size_t i = 0; i < length.size(); ++i) {
-    queries.push_back(in.q.narrow(0, length[i] - num_new[i], num_new[i]));
-    keys.push_back(cache_of(in.k, length[i]));
-    values.push_back(cache_of(in.v, length[i]));
-  }
-  const at::Tensor q = at::cat(queries, 0);
+  const DecodingBatch batch(in);
   const auto o = on_any_threads([&] {
-    const at::Tensor out = at::empty({q.size(0), c.num_heads, c.v_size}, q.options());
-    attention_with_cache(out, q, keys, values, num_new, length, c.options());
+    const at::Tensor out = at::empty({batch.q.size(0), c.num_heads, c.v_size}, batch.q.options());
+    attention_with_cache(out, batch.q, batch.keys, batch.values, batch.num_new, batch.length, c.options());
     return std::vector<at::Tensor>{out};
   })[0];
-  const at::Tensor whole = forward(c, in).o;
-  for (size_t i = 0, first = 0; i < length.size(); first += num_new[i++])
-    EXPECT_TRUE(same_bits(o.narrow(0, static_cast<int64_t>(first), num_new[i]),
-                          whole.narrow(0, length[i] - num_new[i], num_new[i])))
-        << "sequence " << i;
+  batch.expect_rows_of(forward(c, in).o, o);
 }
 
 TEST(Attention, TakesStridedViews) {
   const Case c{"", {70}, 4, 2, 24, 16, 0};
   const Inputs in = inputs_of(c, at::kBFloat16);
-  const auto strided = [](const at::Tensor& x) {
-    const at::Tensor wide = at::full({x.size(0), x.size(1) + 1, x.size(2) + 5}, 3.0, x.options());
-    const at::Tensor view = wide.narrow(1, 1, x.size(1)).narrow(2, 2, x.size(2));
-    view.copy_(x);
-    return view;
-  };
   const Inputs views{strided(in.q), strided(in.k), strided(in.v), strided(in.d_o)};
   const Outputs expected = forward(c, in);
   Outputs out{strided(expected.o).zero_(), at::empty_like(expected.lse)};

@@ -7,8 +7,11 @@
 #include <ostream>
 #include <vector>
 
+#include <ATen/core/IListRef.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
+#include <gtest/gtest.h>
 
 #include "kernels/ops.h"
 #include "tests/kernels/tensor_testing.h"
@@ -78,6 +81,38 @@ inline at::Tensor cache_of(const at::Tensor& rows, int64_t length) {
                                     std::numeric_limits<double>::quiet_NaN(), rows.options());
   cache.narrow(0, 0, length).copy_(rows.narrow(0, 0, length));
   return cache;
+}
+
+/// Sequences of a document's rows that are decoded together, each with some new queries at its end.
+struct DecodingBatch {
+  std::vector<int64_t> num_new{1, 5, 0, 90}, length{33, 70, 12, 90};
+  at::Tensor q;
+  std::vector<at::Tensor> keys, values;
+
+  explicit DecodingBatch(const AttentionInputs& in) {
+    std::vector<at::Tensor> queries;
+    for (size_t i = 0; i < length.size(); ++i) {
+      queries.push_back(in.q.narrow(0, length[i] - num_new[i], num_new[i]));
+      keys.push_back(cache_of(in.k, length[i]));
+      values.push_back(cache_of(in.v, length[i]));
+    }
+    q = at::cat(queries, 0);
+  }
+  /// Every row of `o` has the bits that it has in the whole document.
+  void expect_rows_of(const at::Tensor& whole, const at::Tensor& o) const {
+    for (size_t i = 0, first = 0; i < length.size(); first += static_cast<size_t>(num_new[i++]))
+      EXPECT_TRUE(same_bits(o.narrow(0, static_cast<int64_t>(first), num_new[i]),
+                            whole.narrow(0, length[i] - num_new[i], num_new[i])))
+          << "sequence " << i;
+  }
+};
+
+/// The same values with strides between rows and heads.
+inline at::Tensor strided(const at::Tensor& x) {
+  const at::Tensor wide = at::full({x.size(0), x.size(1) + 1, x.size(2) + 5}, 3.0, x.options());
+  const at::Tensor view = wide.narrow(1, 1, x.size(1)).narrow(2, 2, x.size(2));
+  view.copy_(x);
+  return view;
 }
 
 }  // namespace athanor::kernels::testing

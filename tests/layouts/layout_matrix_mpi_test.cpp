@@ -106,7 +106,7 @@ TEST_P(LayoutMatrix, TrainsTheModelOfOneRank) {
 }
 
 // Prints what the fixed order of sums costs on this model, whose steps take milliseconds: an upper bound
-// (bench/parallel/strict_cost.py measures a model of real size).
+// (bench/w1/strict_cost.py measures a model of real size).
 TEST(LayoutMatrix, StrictAndFastSideBySide) {
   const MeshDegrees degrees{.data = session().size(), .expert = session().size() > 1 ? 2 : 1};
   const HarnessAxes axes = HarnessAxes::of(axes_of(degrees));

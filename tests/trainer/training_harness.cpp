@@ -45,7 +45,7 @@ Harness::Harness(const model::ModelSpec& spec, const HarnessOptions& options, co
                                      .device = options.device,
                                      .fp8 = options.fp8,
                                      .gathers_fp8 = options.gathers_fp8,
-                                     .reduces_once_per_step = options.is_fast && options.zero_stage <= 1});
+                                     .reduces_once_per_step = options.is_fast});
   store->load(reader);
   place_buffers();
   std::vector<optim::OptimizerSlice> slices;
