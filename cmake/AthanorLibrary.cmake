@@ -48,6 +48,12 @@ function(athanor_use_torch target)
   target_precompile_headers(${target} REUSE_FROM ${precompiled})
 endfunction()
 
+# athanor_compiles_alone(SOURCE ...): files that take seconds by themselves; beside others they would make those slow to
+# change.
+function(athanor_compiles_alone)
+  set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
+
 # athanor_sees_whole_aten(SOURCE ...): files that need what cmake/lean_torch leaves out.
 function(athanor_sees_whole_aten)
   set_source_files_properties(${ARGN} PROPERTIES COMPILE_DEFINITIONS ATHANOR_WHOLE_ATEN SKIP_PRECOMPILE_HEADERS ON)

@@ -12,6 +12,10 @@
 
 namespace athanor::kernels {
 
+inline bool is_bf16(const at::Tensor& tensor) {
+  return tensor.scalar_type() == at::kBFloat16;
+}
+
 class Checker {
  public:
   explicit Checker(const char* operation) : operation_(operation) {}

@@ -15,10 +15,6 @@ using cpu::Bf16;
 
 constexpr int64_t kStretch = 16384;
 
-bool is_bf16(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kBFloat16;
-}
-
 // ---- ordered sum
 // ---------------------------------------------------------------------------------------------
 

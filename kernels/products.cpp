@@ -34,10 +34,6 @@ using cpu::Product;
 using cpu::RightLayout;
 using cpu::RightOperand;
 
-bool is_bf16(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kBFloat16;
-}
-
 LeftOperand left(const at::Tensor& a, bool is_transposed = false) {
   return {a.const_data_ptr(), is_bf16(a), a.stride(0), is_transposed};
 }

@@ -1,6 +1,5 @@
 // athanor checkpoint list / show / verify / prune / diff
 #include <algorithm>
-#include <cstdio>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,6 +15,7 @@
 #include "core/file_system.h"
 #include "core/json.h"
 #include "launch/commands.h"
+#include "launch/output.h"
 
 namespace athanor::launch {
 namespace {
@@ -35,10 +35,7 @@ struct Options {
   bool shows_all = false;
 };
 
-void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-}
-void print(const ordered_json& value) {
+void print_json(const ordered_json& value) {
   print(value.dump(2) + "\n");
 }
 
@@ -102,7 +99,7 @@ void list(const Options& options) {
   auto rows = ordered_json::array();
   const std::string directory = directory_of_checkpoints(without_trailing_slash(options.path));
   for (const auto& entry : cp::list_checkpoints(disk(), directory)) rows.push_back(list_entry(entry));
-  if (options.json) return print(ordered_json{{"directory", directory}, {"checkpoints", rows}});
+  if (options.json) return print_json(ordered_json{{"directory", directory}, {"checkpoints", rows}});
   print(fmt::format("{:>12}  {:>10}  {:>5}  {:>16}  {}\n", "step", "size", "ranks", "tokens", "state"));
   for (const auto& row : rows)
     if (row["state"] == "complete")
@@ -146,7 +143,7 @@ void show(const Options& options) {
   const cp::Manifest manifest = cp::read_manifest(disk(), path);
   ordered_json facts = facts_of(manifest, path);
   if (options.json || options.shows_tensors) add_tensors(facts, manifest);
-  if (options.json) return print(facts);
+  if (options.json) return print_json(facts);
   print(
       fmt::format("checkpoint      {}\nrun             {}\nstep            {}\nsamples, tokens {}, "
                   "{}\nwritten by      {} "
@@ -190,7 +187,7 @@ void verify(const Options& options) {
     print(fmt::format("{}: {}\n", checkpoint, problems.empty() ? "good" : "BAD"));
     for (const std::string& problem : problems) print(fmt::format("  {}\n", problem));
   }
-  if (options.json) print(ordered_json{{"checkpoints", report}});
+  if (options.json) print_json(ordered_json{{"checkpoints", report}});
   if (num_bad > 0) throw core::DataError("{} of {} checkpoints are damaged", num_bad, paths.size());
 }
 
@@ -199,7 +196,7 @@ void verify(const Options& options) {
 void prune(const Options& options) {
   const std::string directory = directory_of_checkpoints(without_trailing_slash(options.path));
   const auto removed = cp::prune(disk(), directory, options.num_to_keep, cp::make_id());
-  if (options.json) return print(ordered_json{{"directory", directory}, {"removed", removed}});
+  if (options.json) return print_json(ordered_json{{"directory", directory}, {"removed", removed}});
   for (const std::string& path : removed) print(fmt::format("removed {}\n", path));
   print(fmt::format("{} removed, {} left\n", removed.size(), cp::list_checkpoints(disk(), directory).size()));
 }
@@ -234,7 +231,7 @@ void diff(const Options& options) {
   if (options.json) {
     ordered_json report{{"a", a}, {"b", b}, {"tensors", ordered_json::array()}, {"equal", num_equal}};
     for (const auto& row : diffs) report["tensors"].push_back(json_of(row));
-    return print(report);
+    return print_json(report);
   }
   for (const auto& row : diffs)
     if (options.shows_all || row.state != cp::DiffState::kEqual) print_diff(row);

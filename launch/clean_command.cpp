@@ -10,6 +10,7 @@
 #include "data/clean/run_clean.h"
 #include "launch/commands.h"
 #include "launch/environment.h"
+#include "launch/output.h"
 #include "parallel/session.h"
 
 namespace athanor::launch {
@@ -34,8 +35,7 @@ clean::Shard parse_shard(const std::string& text) {
 
 void merge(const CleanArguments& arguments, const configs::CleanConfig& config, int num_shards) {
   const clean::CleanReport report = clean::merge_shards(config, core::posix_file_system(), num_shards);
-  std::fputs((arguments.json ? clean::report_json(report) + "\n" : clean::report_table(report)).c_str(),
-             stdout);
+  print(arguments.json ? clean::report_json(report) + "\n" : clean::report_table(report));
 }
 
 // Under mpirun every rank takes its share of the documents; the result is the same for any number of ranks.

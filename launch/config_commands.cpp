@@ -1,6 +1,5 @@
 // `check`, `explain`, `schema` and `init`: everything about a configuration that needs no model, no ranks and
 // no GPU.
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,15 +10,11 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "launch/commands.h"
+#include "launch/output.h"
 
 namespace athanor::launch {
 
 namespace {
-
-void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  if (std::fflush(stdout) != 0) throw core::IoError("cannot write to standard output");
-}
 
 struct CheckArguments {
   std::string path;

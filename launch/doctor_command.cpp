@@ -1,5 +1,4 @@
 // athanor doctor [CONFIG] [--network] [--json]
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "launch/environment.h"
 #include "launch/machine_facts.h"
 #include "launch/network_facts.h"
+#include "launch/output.h"
 #include "parallel/mesh.h"
 #include "parallel/session.h"
 
@@ -31,11 +31,6 @@ parallel::MeshDegrees degrees_of(const configs::ParallelConfig& config) {
           .context = static_cast<int>(config.context),
           .expert = static_cast<int>(config.expert),
           .tensor = static_cast<int>(config.tensor)};
-}
-
-void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  if (std::fflush(stdout) != 0) throw core::IoError("cannot write to standard output");
 }
 
 void report_network(const DoctorArguments& arguments, parallel::Session& session) {

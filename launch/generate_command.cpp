@@ -1,5 +1,4 @@
 // athanor generate MODEL --prompt T | --input F --output F
-#include <cstdio>
 #include <memory>
 #include <optional>
 
@@ -9,6 +8,7 @@
 #include "inference/generate.h"
 #include "launch/commands.h"
 #include "launch/model_arguments.h"
+#include "launch/output.h"
 
 namespace athanor::launch {
 namespace {
@@ -34,10 +34,6 @@ std::string text_of(const std::vector<int64_t>& ids, const OpenModel& opened) {
 void stream_prompt(const GenerateArguments& arguments, OpenModel& opened) {
   const auto tokens = opened.require_tokenizer().encode(*arguments.prompt, true);
   IncrementalDecoder decoder(*opened.tokenizer, /*skip_special_tokens=*/true);
-  const auto print = [](const std::string& text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fflush(stdout);
-  };
   print(*arguments.prompt);
   inference::generate(*opened.model, {{tokens.begin(), tokens.end()}}, arguments.options,
                       [&](size_t, int64_t token) { print(decoder.push(static_cast<uint32_t>(token))); });

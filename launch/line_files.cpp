@@ -1,8 +1,6 @@
 #include "launch/line_files.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -15,6 +13,7 @@
 #include "core/error.h"
 #include "core/file_system.h"
 #include "core/parallel_for.h"
+#include "launch/output.h"
 
 namespace athanor::launch {
 namespace {
@@ -65,17 +64,8 @@ class LineWriter {
 
 class StandardOutputWriter : public LineWriter {
  public:
-  void write(const std::string& text) override {
-    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) fail();
-  }
-  void publish() override {
-    if (std::fflush(stdout) != 0) fail();
-  }
-
- private:
-  [[noreturn]] static void fail() {
-    throw core::IoError("cannot write to the standard output: {}", std::generic_category().message(errno));
-  }
+  void write(const std::string& text) override { print(text); }
+  void publish() override {}
 };
 
 // Writes beside the name and renames when all is there.

@@ -26,7 +26,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kCopyBytes = size_t{256} << 20;
+constexpr size_t kMemoryProbeBytes = size_t{256} << 20;
 constexpr int kCopyRounds = 5;
 constexpr size_t kDiskBytes = size_t{128} << 20;
 constexpr int kSyncRounds = 9;
@@ -69,9 +69,9 @@ int usable_cores() {
 
 // The best of some rounds, each thread on its own part of the arrays.
 double measure_copy() {
-  const std::unique_ptr<char[]> from(new char[kCopyBytes]), to(new char[kCopyBytes]);
+  const std::unique_ptr<char[]> from(new char[kMemoryProbeBytes]), to(new char[kMemoryProbeBytes]);
   const int64_t num_pieces = core::num_threads();
-  const size_t piece = kCopyBytes / num_pieces;
+  const size_t piece = kMemoryProbeBytes / num_pieces;
   const auto copy = [&](int64_t i) { std::memcpy(to.get() + i * piece, from.get() + i * piece, piece); };
   core::parallel_for(num_pieces, [&](int64_t i) { std::memset(from.get() + i * piece, 1, piece); });
   core::parallel_for(num_pieces, copy);  // brings the pages in

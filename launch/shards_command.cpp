@@ -1,5 +1,4 @@
 // `athanor shards`: documents to token shards, and what is in a shard.
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +16,7 @@
 #include "data/tokenizer/tokenizer.h"
 #include "launch/commands.h"
 #include "launch/line_files.h"
+#include "launch/output.h"
 
 namespace athanor::launch {
 namespace {
@@ -26,10 +26,6 @@ using data::ShardBuildSummary;
 using data::ShardStat;
 using data::tokenizer::Tokenizer;
 using nlohmann::json;
-
-void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-}
 
 void print_json(const json& value) {
   print(value.dump(2, ' ', false, json::error_handler_t::replace) + "\n");

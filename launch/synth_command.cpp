@@ -1,5 +1,4 @@
 // athanor synth --output PATH --documents N | --bytes N
-#include <cstdio>
 #include <memory>
 
 #include <fmt/format.h>
@@ -10,6 +9,7 @@
 #include "data/synth/corpus.h"
 #include "launch/commands.h"
 #include "launch/environment.h"
+#include "launch/output.h"
 
 namespace athanor::launch {
 namespace {
@@ -25,24 +25,22 @@ double percent(uint64_t part, uint64_t whole) {
   return whole ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0;
 }
 
-void print_summary(const synth::SynthSummary& summary, bool json) {
-  if (json) {
+void print_summary(const synth::SynthSummary& summary, bool as_json) {
+  if (as_json) {
     const nlohmann::json facts = {
         {"documents", summary.num_documents},     {"bytes", summary.num_bytes},
         {"dirty_documents", summary.num_dirty},   {"chinese_bytes", summary.chinese_bytes},
         {"english_bytes", summary.english_bytes}, {"code_bytes", summary.code_bytes},
         {"math_bytes", summary.math_bytes},       {"files", summary.files}};
-    std::puts(facts.dump().c_str());
+    print(facts.dump() + "\n");
     return;
   }
-  std::puts(fmt::format("{} documents, {} bytes: {:.1f} % Chinese, {:.1f} % English, {:.1f} % code; {:.1f} % "
-                        "of the documents dirty\n{}",
-                        summary.num_documents, summary.num_bytes,
-                        percent(summary.chinese_bytes, summary.num_bytes),
-                        percent(summary.english_bytes, summary.num_bytes),
-                        percent(summary.code_bytes, summary.num_bytes),
-                        percent(summary.num_dirty, summary.num_documents), fmt::join(summary.files, "\n"))
-                .c_str());
+  print(fmt::format(
+      "{} documents, {} bytes: {:.1f} % Chinese, {:.1f} % English, {:.1f} % code; {:.1f} % "
+      "of the documents dirty\n{}\n",
+      summary.num_documents, summary.num_bytes, percent(summary.chinese_bytes, summary.num_bytes),
+      percent(summary.english_bytes, summary.num_bytes), percent(summary.code_bytes, summary.num_bytes),
+      percent(summary.num_dirty, summary.num_documents), fmt::join(summary.files, "\n")));
 }
 
 void run_synth(SynthArguments& arguments) {

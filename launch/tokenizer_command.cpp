@@ -23,7 +23,7 @@ using core::DataError;
 using data::tokenizer::Tokenizer;
 namespace tok = data::tokenizer;
 
-struct TrainArguments {
+struct TokenizerTrainArguments {
   std::vector<std::string> inputs;
   std::string output, preset = "deepseek", bos_token;
   std::vector<std::string> regexes, special_tokens;
@@ -33,7 +33,7 @@ struct TrainArguments {
   int num_threads = 0;
 };
 
-tok::TrainerOptions trainer_options(const TrainArguments& arguments) {
+tok::TrainerOptions trainer_options(const TokenizerTrainArguments& arguments) {
   tok::TrainerOptions options{
       .vocab_size = arguments.vocab_size,
       .patterns = arguments.regexes.empty() ? tok::preset_patterns(arguments.preset) : arguments.regexes,
@@ -51,7 +51,7 @@ tok::TrainerOptions trainer_options(const TrainArguments& arguments) {
   return options;
 }
 
-void run_train(const TrainArguments& arguments) {
+void run_tokenizer_train(const TokenizerTrainArguments& arguments) {
   core::set_num_threads(arguments.num_threads > 0 ? arguments.num_threads : usable_cores());
   const auto trained = tok::train_tokenizer(arguments.inputs, trainer_options(arguments));
   trained.tokenizer.save(arguments.output);
@@ -78,12 +78,12 @@ std::string encoded_line(const Tokenizer& tokenizer, const Line& line, bool add_
 }
 
 std::vector<uint32_t> ids_of_json_line(const Tokenizer& tokenizer, const Line& line) {
-  const auto json = nlohmann::json::parse(line.text, nullptr, false);
-  if (!json.is_object() || !json.contains("ids") || !json["ids"].is_array())
+  const auto record = nlohmann::json::parse(line.text, nullptr, false);
+  if (!record.is_object() || !record.contains("ids") || !record["ids"].is_array())
     throw DataError("{}: expected a JSON object with an array \"ids\", found {}", line.where,
                     line.text.substr(0, 60));
   std::vector<uint32_t> ids;
-  for (const auto& id : json["ids"]) {
+  for (const auto& id : record["ids"]) {
     if (!id.is_number_unsigned() || id.get<uint64_t>() >= tokenizer.vocab_size())
       throw DataError("{}: expected ids from 0 to {}, found {}", line.where, tokenizer.vocab_size() - 1,
                       id.dump());
@@ -119,7 +119,7 @@ std::vector<std::string> preset_names() {
 
 void add_train(Command parent) {
   Command command = parent.add_command("train", "Learn a byte-level BPE tokenizer from text");
-  auto arguments = std::make_shared<TrainArguments>();
+  auto arguments = std::make_shared<TokenizerTrainArguments>();
   command.add_option("--input", arguments->inputs, "Files: .jsonl with {\"text\": ...} per line, or .txt")
       .required();
   command
@@ -146,7 +146,7 @@ void add_train(Command parent) {
       .shows_default()
       .between(uint64_t{16}, uint64_t{1} << 30);
   add_threads_option(command, arguments->num_threads);
-  command.runs([arguments] { run_train(*arguments); });
+  command.runs([arguments] { run_tokenizer_train(*arguments); });
 }
 
 void add_convert(Command parent, const char* name, const char* help, const char* special_flag,

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "data/clean/phrase_matcher.h"
+#include "data/text/ascii.h"
 #include "data/text/utf8.h"
 
 namespace athanor::clean {
@@ -167,16 +168,12 @@ const PhraseMatcher& policy_phrases() {
   return matcher;
 }
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 // A telephone-like number: seven digits or more, single blanks, hyphens or dots between them allowed.
 bool has_long_number(std::string_view line) {
   int num_digits = 0;
   bool follows_separator = false;
   for (char c : line) {
-    if (is_digit(c)) {
+    if (text::is_ascii_digit(c)) {
       follows_separator = false;
       if (++num_digits >= 7) return true;
     } else if (!follows_separator && num_digits > 0 && (c == '-' || c == ' ')) {

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "data/text/ascii.h"
+
 namespace athanor::clean {
 namespace {
 
@@ -148,7 +150,7 @@ class Balance {
   // 1'000'000 in C++, and lifetimes such as 'a in Rust, which no second quote closes.
   bool is_digit_separator() const {
     if (is_python_) return false;
-    const bool follows_digit = at_ > 0 && code_[at_ - 1] >= '0' && code_[at_ - 1] <= '9';
+    const bool follows_digit = at_ > 0 && text::is_ascii_digit(code_[at_ - 1]);
     return follows_digit || (code_.substr(at_ + 1, 4).find('\'') == std::string_view::npos);
   }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "data/text/ascii.h"
 #include "data/text/utf8.h"
 
 namespace athanor::clean {
@@ -81,7 +82,7 @@ bool looks_like_statement(std::string_view line) {
   const bool is_header = line.ends_with(':') &&
                          (line.starts_with("if ") || line.starts_with("for ") || line.starts_with("with "));
   return (is_assignment && has_no_prose && static_cast<signed char>(line.front()) > 0 &&
-          !(line.front() >= '0' && line.front() <= '9')) ||
+          !text::is_ascii_digit(line.front())) ||
          is_header || line.find("->") != std::string_view::npos || line.find("::") != std::string_view::npos;
 }
 

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "data/text/ascii.h"
 #include "data/text/utf8.h"
 
 namespace athanor::clean {
@@ -45,17 +46,9 @@ const std::unordered_map<std::string_view, char32_t>& named_references() {
   return names;
 }
 
-bool is_ascii_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 std::string lower(std::string_view text) {
   std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(result.begin(), result.end(), result.begin(), text::to_ascii_lower);
   return result;
 }
 
@@ -72,7 +65,7 @@ Tag read_tag(std::string_view html, size_t at) {
   const size_t begin = at + 1 + (tag.is_closing ? 1 : 0);
   size_t end = begin;
   while (end < html.size() && end - begin < 12 &&
-         (is_ascii_letter(html[end]) || (end > begin && is_digit(html[end]))))
+         (text::is_ascii_letter(html[end]) || (end > begin && text::is_ascii_digit(html[end]))))
     ++end;
   const std::string name = lower(html.substr(begin, end - begin));
   if (block_tags().count(name) + inline_tags().count(name) == 0) return {};
@@ -137,9 +130,9 @@ size_t decode_reference(std::string_view html, size_t at, std::string& out) {
     const bool is_hex = name.size() > 2 && (name[1] == 'x' || name[1] == 'X');
     const auto digits = name.substr(is_hex ? 2 : 1);
     for (char c : digits) {
-      const int digit = is_digit(c)                                       ? c - '0'
-                        : is_hex && is_ascii_letter(c) && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
-                                                                          : -1;
+      const int digit = text::is_ascii_digit(c)                                 ? c - '0'
+                        : is_hex && text::is_ascii_letter(c) && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                                                : -1;
       if (digit < 0 || digits.size() > 7) return at;
       value = value * (is_hex ? 16 : 10) + static_cast<uint32_t>(digit);
     }

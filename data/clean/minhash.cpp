@@ -5,13 +5,14 @@
 
 #include "core/rng.h"
 #include "data/clean/minhash_kernel.h"
+#include "data/text/ascii.h"
 #include "data/text/utf8.h"
 
 namespace athanor::clean {
 namespace {
 
 constexpr size_t kLanes = 16;
-constexpr uint64_t kBase = 0xC2B2AE3D27D4EB4F;
+constexpr uint64_t kRollingBase = 0xC2B2AE3D27D4EB4F;
 
 uint32_t shingle_hash(uint64_t rolling) {
   rolling ^= rolling >> 31;
@@ -27,12 +28,8 @@ bool is_written_without_blanks(Language language) {
 uint64_t hash_without_digits(std::string_view text, const Unit& unit) {
   std::string masked(text.substr(unit.begin_byte, unit.end_char - unit.begin_char));
   for (char& c : masked)
-    if (c >= '0' && c <= '9') c = '0';
+    if (text::is_ascii_digit(c)) c = '0';
   return hash_word(masked);
-}
-
-bool is_ascii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<signed char>(c) >= 0; });
 }
 
 }  // namespace
@@ -83,10 +80,10 @@ void MinHasher::collect_units(std::string_view text, const Units& units, Languag
     if (joins && is_symbol) close();
     if (is_symbol && language != Language::kCode) continue;
     const auto bytes = text.substr(unit.begin_byte, unit.end_char - unit.begin_char);
-    const bool is_masked = options_.mask_digits && unit.kind == UnitKind::kNumber && is_ascii(bytes);
+    const bool is_masked = options_.mask_digits && unit.kind == UnitKind::kNumber && text::is_ascii(bytes);
     const uint64_t hash = is_masked ? hash_without_digits(text, unit) : unit.hash;
     if (joins)
-      phrase = phrase * kBase + hash;
+      phrase = phrase * kRollingBase + hash;
     else
       out.push_back(hash);
   }
@@ -99,10 +96,10 @@ void MinHasher::make_shingles(Scratch& scratch) const {
   if (units.empty()) return;
   const size_t width = std::min(static_cast<size_t>(options_.ngram), units.size());
   uint64_t power = 1, rolling = 0;
-  for (size_t i = 0; i < width; ++i) power *= kBase;
+  for (size_t i = 0; i < width; ++i) power *= kRollingBase;
   scratch.shingles.reserve(units.size());
   for (size_t i = 0; i < units.size(); ++i) {
-    rolling = rolling * kBase + units[i] - (i >= width ? units[i - width] * power : 0);
+    rolling = rolling * kRollingBase + units[i] - (i >= width ? units[i - width] * power : 0);
     if (i + 1 >= width) scratch.shingles.push_back(shingle_hash(rolling));
   }
 }

@@ -9,6 +9,7 @@
 #include <unicode/uniset.h>
 
 #include "core/error.h"
+#include "data/text/ascii.h"
 #include "data/text/utf8.h"
 
 namespace athanor::clean {
@@ -37,8 +38,7 @@ const icu::Normalizer2& nfkc_keeping_punctuation() {
 }
 
 void apply_form(const std::string& form, std::string& text) {
-  const auto is_ascii = [](char c) { return static_cast<signed char>(c) >= 0; };
-  if (form == "none" || std::all_of(text.begin(), text.end(), is_ascii)) return;
+  if (form == "none" || text::is_ascii(text)) return;
   const icu::Normalizer2& with = form == "nfkc" ? nfkc_keeping_punctuation() : normalizer(false);
   UErrorCode status = U_ZERO_ERROR;
   if (with.isNormalizedUTF8(text, status) && U_SUCCESS(status)) return;
@@ -74,8 +74,8 @@ bool is_full_width(char32_t c) {
   return c >= 0xFF01 && c <= 0xFF5E;
 }
 
-bool is_letter_or_digit(char32_t ascii) {
-  return (ascii >= '0' && ascii <= '9') || (ascii >= 'A' && ascii <= 'Z') || (ascii >= 'a' && ascii <= 'z');
+bool is_letter_or_digit(char32_t c) {
+  return text::is_ascii_letter(c) || text::is_ascii_digit(c);
 }
 
 // Bytes that a plain copy may take over: everything but control characters and the leads of the characters

@@ -3,14 +3,11 @@
 #include <queue>
 
 #include "core/error.h"
+#include "data/text/ascii.h"
 
 namespace athanor::clean {
 namespace {
 constexpr int kNoKind = -1;
-
-uint8_t lower(uint8_t byte) {
-  return byte >= 'A' && byte <= 'Z' ? static_cast<uint8_t>(byte + 32) : byte;
-}
 }  // namespace
 
 PhraseMatcher::PhraseMatcher(const std::vector<Phrase>& phrases) {
@@ -23,7 +20,7 @@ PhraseMatcher::PhraseMatcher(const std::vector<Phrase>& phrases) {
   for (const Phrase& phrase : phrases) {
     size_t state = 0;
     for (char c : phrase.text) {
-      const size_t cell = state * 256 + lower(static_cast<uint8_t>(c));
+      const size_t cell = state * 256 + static_cast<uint8_t>(text::to_ascii_lower(c));
       if (next_[cell] == 0) {
         const size_t added = add_state();
         ATHANOR_CHECK(added <= UINT16_MAX, "{} phrases are too many", phrases.size());
@@ -66,8 +63,9 @@ PhraseMatcher::PhraseMatcher(const std::vector<Phrase>& phrases) {
     shorter_[state] = shorter_[shorter_[state]];
   }
   for (size_t state = 0; state < kind_.size(); ++state)
-    for (uint8_t upper = 'A'; upper <= 'Z'; ++upper)
-      next_[state * 256 + upper] = next_[state * 256 + lower(upper)];
+    for (char upper = 'A'; upper <= 'Z'; ++upper)
+      next_[state * 256 + static_cast<size_t>(upper)] =
+          next_[state * 256 + static_cast<size_t>(text::to_ascii_lower(upper))];
 }
 
 }  // namespace athanor::clean

@@ -3,17 +3,13 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "data/text/ascii.h"
+
 namespace athanor::clean {
 namespace {
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
 bool is_alnum(char c) {
-  return is_digit(c) || is_letter(c);
+  return text::is_ascii_digit(c) || text::is_ascii_letter(c);
 }
 
 int number(std::string_view digits) {
@@ -38,12 +34,12 @@ DigitGroup read_digits(std::string_view text, size_t at) {
   DigitGroup group;
   while (at < text.size() && group.digits.size() < 24) {
     const size_t begin = at;
-    while (at < text.size() && is_digit(text[at]) && at - begin < 24) ++at;
+    while (at < text.size() && text::is_ascii_digit(text[at]) && at - begin < 24) ++at;
     group.digits.append(text, begin, at - begin);
     group.layout.push_back(static_cast<char>('0' + (at - begin)));
     group.end = at;
     const bool is_separated =
-        at + 1 < text.size() && (text[at] == ' ' || text[at] == '-') && is_digit(text[at + 1]);
+        at + 1 < text.size() && (text[at] == ' ' || text[at] == '-') && text::is_ascii_digit(text[at + 1]);
     if (!is_separated) break;
     ++at;
   }
@@ -73,14 +69,14 @@ size_t ip_address_end(std::string_view text, size_t at) {
   size_t next = at;
   for (int i = 0; i < 4; ++i) {
     const size_t begin = next;
-    while (next < text.size() && next - begin < 3 && is_digit(text[next])) ++next;
+    while (next < text.size() && next - begin < 3 && text::is_ascii_digit(text[next])) ++next;
     if (next == begin) return at;
     part[i] = number(text.substr(begin, next - begin));
     if (part[i] > 255 || (i < 3 && (next >= text.size() || text[next++] != '.'))) return at;
   }
   const bool goes_on =
-      next < text.size() &&
-      (is_alnum(text[next]) || (text[next] == '.' && next + 1 < text.size() && is_digit(text[next + 1])));
+      next < text.size() && (is_alnum(text[next]) || (text[next] == '.' && next + 1 < text.size() &&
+                                                      text::is_ascii_digit(text[next + 1])));
   return goes_on || !is_public_address(part) ? at : next;
 }
 
@@ -99,8 +95,8 @@ class Masker {
   PrivacyCounts run() {
     for (size_t at = 0; at < text_.size();) {
       const char c = text_[at];
-      const size_t end = c == '@' ? email_end(at) : is_digit(c) ? number_end(at) : at;
-      at = end > at ? end : c != '@' && is_digit(c) ? skip_digits(at) : at + 1;
+      const size_t end = c == '@' ? email_end(at) : text::is_ascii_digit(c) ? number_end(at) : at;
+      at = end > at ? end : c != '@' && text::is_ascii_digit(c) ? skip_digits(at) : at + 1;
     }
     if (copied_ > 0) {
       out_.append(text_, copied_);
@@ -111,7 +107,7 @@ class Masker {
 
  private:
   size_t skip_digits(size_t at) const {
-    while (at < text_.size() && is_digit(text_[at])) ++at;
+    while (at < text_.size() && text::is_ascii_digit(text_[at])) ++at;
     return at;
   }
 
@@ -132,19 +128,20 @@ class Masker {
     const size_t dot = std::string_view(text_).substr(0, end).rfind('.');
     const bool has_domain = dot != std::string_view::npos && dot > at + 1 && end - dot > 2 &&
                             std::all_of(text_.begin() + static_cast<ptrdiff_t>(dot) + 1,
-                                        text_.begin() + static_cast<ptrdiff_t>(end), is_letter);
+                                        text_.begin() + static_cast<ptrdiff_t>(end), text::is_ascii_letter);
     return begin < at && has_domain ? replace(begin, end, "<EMAIL>", counts_.emails) : at;
   }
 
   bool touches_on_the_left(size_t at) const {
     if (at == 0) return false;
     const char before = text_[at - 1];
-    const bool is_decimal = before == '.' && at > 1 && is_digit(text_[at - 2]);
+    const bool is_decimal = before == '.' && at > 1 && text::is_ascii_digit(text_[at - 2]);
     return is_alnum(before) || before == '_' || is_decimal;
   }
   bool touches_on_the_right(size_t end) const {
     if (end >= text_.size()) return false;
-    const bool is_decimal = text_[end] == '.' && end + 1 < text_.size() && is_digit(text_[end + 1]);
+    const bool is_decimal =
+        text_[end] == '.' && end + 1 < text_.size() && text::is_ascii_digit(text_[end + 1]);
     return is_alnum(text_[end]) || text_[end] == '_' || is_decimal;
   }
 
@@ -196,7 +193,8 @@ class Masker {
 
 bool is_id_card(std::string_view id) {
   static constexpr int kWeights[17] = {7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2};
-  if (id.size() != 18 || !std::all_of(id.begin(), id.end() - 1, is_digit) || id[0] == '0' || id[0] == '9')
+  if (id.size() != 18 || !std::all_of(id.begin(), id.end() - 1, text::is_ascii_digit) || id[0] == '0' ||
+      id[0] == '9')
     return false;
   const int year = number(id.substr(6, 4)), month = number(id.substr(10, 2)), day = number(id.substr(12, 2));
   if (year < 1900 || year > 2100 || month < 1 || month > 12 || day < 1 || day > 31) return false;

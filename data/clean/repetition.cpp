@@ -7,7 +7,7 @@
 namespace athanor::clean {
 namespace {
 
-constexpr uint64_t kBase = 0x9FB21C651E98DF25;  // odd: multiplication by it is a bijection
+constexpr uint64_t kSequenceBase = 0x9FB21C651E98DF25;  // odd: multiplication by it is a bijection
 
 uint64_t mix(uint64_t x) {
   x ^= x >> 33;
@@ -21,7 +21,7 @@ double share(uint64_t part, uint64_t whole) {
 
 uint64_t power_of_base(size_t exponent) {
   uint64_t power = 1;
-  for (size_t i = 0; i < exponent; ++i) power *= kBase;
+  for (size_t i = 0; i < exponent; ++i) power *= kSequenceBase;
   return power;
 }
 
@@ -74,7 +74,7 @@ DuplicateShare duplicate_paragraphs(const Lines& lines, RepetitionScratch& scrat
       close();
       hash = num_chars = 0;
     }
-    hash = mix(hash ^ line.hash) * kBase;
+    hash = mix(hash ^ line.hash) * kSequenceBase;
     num_chars += line.num_chars;
   }
   close();
@@ -85,7 +85,7 @@ Ngrams::Ngrams(const Units& units, RepetitionScratch& scratch) : units_(units), 
   auto& prefix = scratch.prefix_hash;
   prefix.resize(units.all.size() + 1);
   prefix[0] = 0;
-  for (size_t i = 0; i < units.all.size(); ++i) prefix[i + 1] = prefix[i] * kBase + units.all[i].hash;
+  for (size_t i = 0; i < units.all.size(); ++i) prefix[i + 1] = prefix[i] * kSequenceBase + units.all[i].hash;
 }
 
 size_t Ngrams::num_windows(size_t width) const {

@@ -5,14 +5,13 @@
 
 #include <fmt/core.h>
 
+#include "data/text/ascii.h"
+
 namespace athanor::synth {
 namespace {
 
 bool is_continuation(char c) {
   return (c & 0xC0) == 0x80;
-}
-bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 void append_utf8(std::string& out, char32_t c) {
@@ -42,12 +41,12 @@ std::string replace_one(std::string text, Choices& choices) {
   static constexpr std::array<std::string_view, 6> kCharacters = {"很", "再", "又", "也", "还", "都"};
   size_t begin = character_begin(text, choices.below(text.size()));
   size_t end = character_end(text, begin);
-  if (!is_letter(text[begin])) {
+  if (!text::is_ascii_letter(text[begin])) {
     const bool is_wide = static_cast<signed char>(text[begin]) < 0;
     return is_wide ? text.replace(begin, end - begin, kCharacters[choices.below(6)]) : text;
   }
-  while (begin > 0 && is_letter(text[begin - 1])) --begin;
-  while (end < text.size() && is_letter(text[end])) ++end;
+  while (begin > 0 && text::is_ascii_letter(text[begin - 1])) --begin;
+  while (end < text.size() && text::is_ascii_letter(text[end])) ++end;
   return text.replace(begin, end - begin, kWords[choices.below(6)]);
 }
 
@@ -245,7 +244,7 @@ std::string truncate_lines(std::string_view text, Choices& choices) {
     for (uint64_t i = 0; i < length && end < text.size() && text[end] != '\n'; ++i)
       end = character_end(text, end);
     auto line = text.substr(at, end - at);
-    while (!line.empty() && !is_letter(line.back()) && static_cast<signed char>(line.back()) >= 0)
+    while (!line.empty() && !text::is_ascii_letter(line.back()) && static_cast<signed char>(line.back()) >= 0)
       line.remove_suffix(1);
     while (line.size() >= 3 &&
            (line.ends_with("。") || line.ends_with("”") || line.ends_with("！") || line.ends_with("？")))

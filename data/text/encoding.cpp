@@ -8,6 +8,7 @@
 #include <unicode/ucnv.h>
 
 #include "core/error.h"
+#include "data/text/ascii.h"
 #include "data/text/utf8.h"
 
 namespace athanor::text {
@@ -91,8 +92,8 @@ class GuessingSource : public ByteSource {
   size_t read(std::span<char> out) override {
     if (decided_ != nullptr) return decided_->read(out);
     const size_t got = source_->read(out);
-    const auto is_ascii = [](char c) { return static_cast<signed char>(c) >= 0; };
-    const auto first = std::find_if_not(out.begin(), out.begin() + static_cast<ptrdiff_t>(got), is_ascii);
+    const auto first = std::find_if_not(out.begin(), out.begin() + static_cast<ptrdiff_t>(got),
+                                        [](char c) { return is_ascii(c); });
     const auto num_ascii = static_cast<size_t>(first - out.begin());
     if (num_ascii == got) return got;
     decide(std::string(out.data() + num_ascii, got - num_ascii));

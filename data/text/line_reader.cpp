@@ -5,11 +5,11 @@
 
 namespace athanor::text {
 namespace {
-constexpr size_t kReadBytes = size_t{1} << 18;
+constexpr size_t kLineReadBytes = size_t{1} << 18;
 }
 
 LineReader::LineReader(std::unique_ptr<ByteSource> source, uint64_t max_line_bytes)
-    : source_(std::move(source)), max_line_bytes_(max_line_bytes), buffer_(kReadBytes, '\0') {}
+    : source_(std::move(source)), max_line_bytes_(max_line_bytes), buffer_(kLineReadBytes, '\0') {}
 
 bool LineReader::next(Line& line) {
   size_t searched = 0;

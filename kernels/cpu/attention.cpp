@@ -18,18 +18,17 @@ namespace athanor::kernels::cpu {
 namespace {
 
 // Rows of a piece share the packing of a key block; more rows cost more working memory.
-constexpr int64_t kRowsPerPiece = 256;
-constexpr int64_t kRowsPerTile = 64;
+constexpr int64_t kQueryRowsPerPiece = 256;
 
-struct Piece {
+struct HeadPiece {
   int64_t sequence, group, first_query, num_queries;
   int64_t cost;  ///< in rows times keys
 };
 
 template <typename T>
-class PieceRunner {
+class VectorRunner {
  public:
-  PieceRunner(const AttentionShape& shape, const Sequence<T>& sequence, const Piece& piece)
+  VectorRunner(const AttentionShape& shape, const Sequence<T>& sequence, const HeadPiece& piece)
       : shape_(shape),
         sequence_(sequence),
         group_(piece.group),
@@ -126,9 +125,10 @@ class PieceRunner {
 
 // Longest pieces first, so that the threads end together.
 template <typename T>
-std::vector<Piece> cut_into_pieces(const AttentionShape& shape, const std::vector<Sequence<T>>& sequences) {
-  const int64_t queries_per_piece = std::max<int64_t>(1, kRowsPerPiece / shape.heads_per_group());
-  std::vector<Piece> pieces;
+std::vector<HeadPiece> cut_into_pieces(const AttentionShape& shape,
+                                       const std::vector<Sequence<T>>& sequences) {
+  const int64_t queries_per_piece = std::max<int64_t>(1, kQueryRowsPerPiece / shape.heads_per_group());
+  std::vector<HeadPiece> pieces;
   for (size_t s = 0; s < sequences.size(); ++s)
     for (int64_t first = 0; first < sequences[s].num_queries; first += queries_per_piece) {
       const int64_t num_queries = std::min(queries_per_piece, sequences[s].num_queries - first);
@@ -138,16 +138,16 @@ std::vector<Piece> cut_into_pieces(const AttentionShape& shape, const std::vecto
                           num_queries * (last_key - shape.visibility.first_key(last_key - num_queries))});
     }
   std::stable_sort(pieces.begin(), pieces.end(),
-                   [](const Piece& a, const Piece& b) { return a.cost > b.cost; });
+                   [](const HeadPiece& a, const HeadPiece& b) { return a.cost > b.cost; });
   return pieces;
 }
 
 template <typename T>
 void run_in_vectors(const AttentionShape& shape, const std::vector<Sequence<T>>& sequences) {
-  const std::vector<Piece> pieces = cut_into_pieces(shape, sequences);
+  const std::vector<HeadPiece> pieces = cut_into_pieces(shape, sequences);
   core::parallel_for(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
-    const Piece& piece = pieces[static_cast<size_t>(i)];
-    PieceRunner<T>(shape, sequences[static_cast<size_t>(piece.sequence)], piece).run();
+    const HeadPiece& piece = pieces[static_cast<size_t>(i)];
+    VectorRunner<T>(shape, sequences[static_cast<size_t>(piece.sequence)], piece).run();
   });
 }
 

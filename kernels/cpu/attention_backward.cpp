@@ -19,9 +19,7 @@
 namespace athanor::kernels::cpu {
 namespace {
 
-constexpr int64_t kRowsPerTile = 64;
 constexpr int64_t kPiecesPerThread = 4;
-constexpr int64_t kMaxQueryGradientFloats = int64_t{8} << 20;
 constexpr int64_t kDeltaRowsPerPiece = 256;
 
 struct Shape : AttentionShape {
@@ -272,30 +270,30 @@ std::vector<GradientDocument<T>> documents_of(const AttentionBackwardArgs& args,
 }
 
 /// A piece of work: a unit (key block, query tile; 0 for everything) of one key/value head of one document.
-struct Piece {
+struct GradientPiece {
   size_t document;
   int64_t group, unit, cost;
 };
 
 /// All pieces when a document of n tokens has num_units(n) units per head; the costliest first.
 template <typename T, typename Units, typename Cost>
-std::vector<Piece> cut(const std::vector<GradientDocument<T>>& documents, int64_t num_groups,
-                       const Units& num_units, const Cost& cost) {
-  std::vector<Piece> pieces;
+std::vector<GradientPiece> cut(const std::vector<GradientDocument<T>>& documents, int64_t num_groups,
+                               const Units& num_units, const Cost& cost) {
+  std::vector<GradientPiece> pieces;
   for (size_t d = 0; d < documents.size(); ++d)
     for (int64_t unit = 0; unit < num_units(documents[d].num_tokens); ++unit)
       for (int64_t group = 0; group < num_groups; ++group)
         pieces.push_back({d, group, unit, cost(documents[d].num_tokens, unit)});
   std::stable_sort(pieces.begin(), pieces.end(),
-                   [](const Piece& a, const Piece& b) { return a.cost > b.cost; });
+                   [](const GradientPiece& a, const GradientPiece& b) { return a.cost > b.cost; });
   return pieces;
 }
 
 template <typename T, typename Body>
 void run(const Shape& shape, const std::vector<GradientDocument<T>>& documents,
-         const std::vector<Piece>& pieces, const Body& body) {
+         const std::vector<GradientPiece>& pieces, const Body& body) {
   core::parallel_for(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
-    const Piece& piece = pieces[static_cast<size_t>(i)];
+    const GradientPiece& piece = pieces[static_cast<size_t>(i)];
     HeadGradients<T> gradients(shape, documents[piece.document], piece.group);
     body(gradients, piece.unit);
   });

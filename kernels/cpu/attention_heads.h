@@ -51,6 +51,11 @@ struct AttentionShape {
   int64_t heads_per_group() const { return num_heads / num_groups; }
 };
 
+/// Rows of queries that meet a block of keys at a time, in fp32 vectors.
+constexpr int64_t kRowsPerTile = 64;
+/// Backward, a pass over a whole head keeps the gradients of all its queries in fp32 until it ends.
+constexpr int64_t kMaxQueryGradientFloats = int64_t{8} << 20;
+
 /// One document, or one sequence with its cache: query i stands at position num_keys - num_queries + i.
 template <typename T>
 struct Sequence {

@@ -4,18 +4,15 @@
 #include <cstring>
 
 #include "core/parallel_for.h"
+#include "kernels/cpu/pieces.h"
 #include "kernels/cpu/row_ops.h"
 
 namespace athanor::kernels::cpu {
 namespace {
 
-constexpr int64_t kTokensPerPiece = 64;
+constexpr int64_t kLookupsPerPiece = 64;
 // The backward pass is cut by columns: every token adds to its row in order, whatever the threads do.
 constexpr int64_t kColumnsPerPiece = 128;
-
-int64_t num_pieces(int64_t count, int64_t per_piece) {
-  return (count + per_piece - 1) / per_piece;
-}
 
 template <typename T>
 void add_rows(const at::Tensor& dw_VD, const at::Tensor& dy_TD, const at::Tensor& ids_T, int64_t first_id) {
@@ -23,7 +20,7 @@ void add_rows(const at::Tensor& dw_VD, const at::Tensor& dy_TD, const at::Tensor
   auto* dw = dw_VD.data_ptr<float>();
   const auto* dy = static_cast<const T*>(dy_TD.const_data_ptr());
   const auto* ids = ids_T.const_data_ptr<int64_t>();
-  core::parallel_for(num_pieces(hidden, kColumnsPerPiece), [&](int64_t piece) {
+  core::parallel_for(divide_up(hidden, kColumnsPerPiece), [&](int64_t piece) {
     const int64_t first = piece * kColumnsPerPiece;
     const int64_t size = std::min(kColumnsPerPiece, hidden - first);
     for (int64_t t = 0; t < num_tokens; ++t) {
@@ -42,9 +39,9 @@ void embedding(const at::Tensor& y_TD, const at::Tensor& ids_T, const at::Tensor
   auto* y = static_cast<char*>(y_TD.data_ptr());
   const auto* w = static_cast<const char*>(w_VD.const_data_ptr());
   const auto* ids = ids_T.const_data_ptr<int64_t>();
-  core::parallel_for(num_pieces(num_tokens, kTokensPerPiece), [&](int64_t piece) {
-    const int64_t end = std::min(num_tokens, (piece + 1) * kTokensPerPiece);
-    for (int64_t t = piece * kTokensPerPiece; t < end; ++t) {
+  core::parallel_for(divide_up(num_tokens, kLookupsPerPiece), [&](int64_t piece) {
+    const int64_t end = std::min(num_tokens, (piece + 1) * kLookupsPerPiece);
+    for (int64_t t = piece * kLookupsPerPiece; t < end; ++t) {
       const int64_t row = ids[t] - first_id;
       if (row >= 0 && row < num_rows)
         std::memcpy(y + t * row_bytes, w + row * row_bytes, static_cast<size_t>(row_bytes));

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/parallel_for.h"
 #include "kernels/cpu/mixture_of_experts.h"
+#include "kernels/cpu/pieces.h"
 #include "kernels/cpu/row_sums.h"
 
 namespace athanor::kernels::cpu {
@@ -18,10 +19,6 @@ namespace {
 constexpr int64_t kSlotsPerPiece = 32768;
 constexpr int64_t kRowsPerPiece = 64;
 constexpr int32_t kDropped = -1;
-
-int64_t num_pieces(int64_t count, int64_t per_piece) {
-  return (count + per_piece - 1) / per_piece;
-}
 
 // Where the rows of every (piece of slots, expert) begin.
 struct SortPlan {
@@ -43,7 +40,7 @@ std::vector<int64_t> count_experts(const int32_t* ids, int64_t begin, int64_t en
 
 SortPlan plan_sort(const int32_t* ids, int64_t num_slots, int64_t num_experts) {
   SortPlan plan;
-  plan.first_rows.resize(static_cast<size_t>(num_pieces(num_slots, kSlotsPerPiece)));
+  plan.first_rows.resize(static_cast<size_t>(divide_up(num_slots, kSlotsPerPiece)));
   core::parallel_for(static_cast<int64_t>(plan.first_rows.size()), [&](int64_t piece) {
     const int64_t begin = piece * kSlotsPerPiece;
     plan.first_rows[static_cast<size_t>(piece)] =
@@ -87,7 +84,7 @@ void permute(const at::Tensor& x_PD, const at::Tensor& x_TD, const Permutation& 
   auto* out = static_cast<char*>(x_PD.data_ptr());
   const auto* in = static_cast<const char*>(x_TD.const_data_ptr());
   const auto* token_of_row = permutation.token_of_row.const_data_ptr<int32_t>();
-  core::parallel_for(num_pieces(num_rows, kRowsPerPiece), [&](int64_t piece) {
+  core::parallel_for(divide_up(num_rows, kRowsPerPiece), [&](int64_t piece) {
     const int64_t end = std::min(num_rows, (piece + 1) * kRowsPerPiece);
     for (int64_t row = piece * kRowsPerPiece; row < end; ++row)
       std::memcpy(out + row * row_bytes, in + token_of_row[row] * row_bytes, static_cast<size_t>(row_bytes));
@@ -106,7 +103,7 @@ void combine_as(const at::Tensor& y_TD, const at::Tensor& y_PD, const at::Tensor
   const auto* rows = static_cast<const T*>(y_PD.const_data_ptr());
   const float* weights = weights_TA.defined() ? weights_TA.const_data_ptr<float>() : nullptr;
   const auto* row_of_slot = permutation.row_of_slot.const_data_ptr<int32_t>();
-  core::parallel_for(num_pieces(num_tokens, kRowsPerPiece), [&](int64_t piece) {
+  core::parallel_for(divide_up(num_tokens, kRowsPerPiece), [&](int64_t piece) {
     const int64_t end = std::min(num_tokens, (piece + 1) * kRowsPerPiece);
     for (int64_t t = piece * kRowsPerPiece; t < end; ++t)
       row_sum_table<T>().sum_chosen_rows(y + t * hidden, rows, row_of_slot + t * num_chosen,
@@ -125,7 +122,7 @@ void combine_backward_as(const at::Tensor& dy_PD, const at::Tensor& dweights_TA,
   const auto* y_rows = static_cast<const T*>(y_PD.const_data_ptr());
   const auto* weights = weights_TA.const_data_ptr<float>();
   const auto* row_of_slot = permutation.row_of_slot.const_data_ptr<int32_t>();
-  core::parallel_for(num_pieces(num_tokens, kRowsPerPiece), [&](int64_t piece) {
+  core::parallel_for(divide_up(num_tokens, kRowsPerPiece), [&](int64_t piece) {
     const int64_t end = std::min(num_tokens, (piece + 1) * kRowsPerPiece) * num_chosen;
     for (int64_t slot = piece * kRowsPerPiece * num_chosen; slot < end; ++slot) {
       const int64_t row = row_of_slot[slot];

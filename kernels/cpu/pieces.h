@@ -8,10 +8,15 @@
 
 namespace athanor::kernels::cpu {
 
+/// The number of pieces of b that cover a.
+constexpr int64_t divide_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
 /// body(begin, length) for stretches of `stretch` elements of [0, count).
 template <typename Body>
 void for_each_stretch(int64_t count, int64_t stretch, Body body) {
-  core::parallel_for((count + stretch - 1) / stretch, [&](int64_t piece) {
+  core::parallel_for(divide_up(count, stretch), [&](int64_t piece) {
     const int64_t begin = piece * stretch;
     body(begin, std::min(stretch, count - begin));
   });

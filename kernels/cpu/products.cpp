@@ -4,6 +4,7 @@
 
 #include "core/parallel_for.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/pieces.h"
 #include "kernels/cpu/row_ops.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/tile_products.h"
@@ -14,15 +15,6 @@ namespace {
 // A piece's parts of A, B and C fit a second-level cache together at one block of depth.
 constexpr int64_t kPieceRows = 252, kRowMultiple = 42, kPieceColumns = 256;
 static_assert(kPieceColumns % kPanelColumns == 0);
-
-int64_t divide_up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
-template <typename T>
-const T* element(const void* data, int64_t index) {
-  return static_cast<const T*>(data) + index;
-}
 
 /// Where the sums of a piece go: the output itself, or scratch that is rounded to it at the end.
 struct Sums {

@@ -14,6 +14,11 @@ enum class RightLayout {
   kTileBlocks,  ///< packed as in tile_products.h
 };
 
+template <typename T>
+const T* element(const void* data, int64_t index) {
+  return static_cast<const T*>(data) + index;
+}
+
 struct LeftOperand {
   const void* data;
   bool is_bf16;

@@ -7,6 +7,7 @@
 
 #include "core/parallel_for.h"
 #include "kernels/cpu/mixture_of_experts.h"
+#include "kernels/cpu/pieces.h"
 
 namespace athanor::kernels::cpu {
 namespace {
@@ -146,10 +147,6 @@ void scores_backward(float* dlogits, std::span<const double> dscores, const floa
                                                           : scores[e] * (dscores[e] - dot));
 }
 
-int64_t num_pieces(int64_t num_tokens) {
-  return (num_tokens + kTokensPerPiece - 1) / kTokensPerPiece;
-}
-
 }  // namespace
 
 void route(const at::Tensor& expert_ids_TA, const at::Tensor& weights_TA, const at::Tensor& scores_TE,
@@ -161,7 +158,7 @@ void route(const at::Tensor& expert_ids_TA, const at::Tensor& weights_TA, const 
   auto* scores = scores_TE.data_ptr<float>();
   const auto* logits = logits_TE.const_data_ptr<float>();
   const float* bias = bias_E.defined() ? bias_E.const_data_ptr<float>() : nullptr;
-  core::parallel_for(num_pieces(num_tokens), [&](int64_t piece) {
+  core::parallel_for(divide_up(num_tokens, kTokensPerPiece), [&](int64_t piece) {
     TokenRouter router(options, bias, num_experts);
     const int64_t end = std::min(num_tokens, (piece + 1) * kTokensPerPiece);
     for (int64_t t = piece * kTokensPerPiece; t < end; ++t)
@@ -181,7 +178,7 @@ void route_backward(const at::Tensor& dlogits_TE, const at::Tensor& dweights_TA,
   const float* dscores = dscores_TE.defined() ? dscores_TE.const_data_ptr<float>() : nullptr;
   const auto* ids = expert_ids_TA.const_data_ptr<int32_t>();
   const auto* scores = scores_TE.const_data_ptr<float>();
-  core::parallel_for(num_pieces(num_tokens), [&](int64_t piece) {
+  core::parallel_for(divide_up(num_tokens, kTokensPerPiece), [&](int64_t piece) {
     std::vector<double> dscores_of_token(static_cast<size_t>(num_experts));
     const int64_t end = std::min(num_tokens, (piece + 1) * kTokensPerPiece);
     for (int64_t t = piece * kTokensPerPiece; t < end; ++t) {

@@ -15,8 +15,7 @@
 namespace athanor::kernels::cpu {
 namespace {
 
-constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
-constexpr int64_t kChunkKeys = kChunkBlocks * kBlockKeys;
+constexpr float kLn2 = 0.693147181f;
 
 struct QueryPiece {
   size_t sequence;
@@ -25,7 +24,7 @@ struct QueryPiece {
 };
 
 /// Working memory of a thread.
-struct Memory {
+struct ForwardMemory {
   Scratch queries, outputs, largest, lane_sums, scores, probabilities, keys, values;
 };
 
@@ -39,10 +38,10 @@ struct Tile {
   int64_t padded_rows() const { return as_rows(place.num_rows); }
 };
 
-class PieceRunner {
+class TileRunner {
  public:
-  PieceRunner(const AttentionShape& shape, const Sequence<Bf16>& sequence, const QueryPiece& piece,
-              const TileEngine& engine)
+  TileRunner(const AttentionShape& shape, const Sequence<Bf16>& sequence, const QueryPiece& piece,
+             const TileEngine& engine)
       : shape_(shape),
         sequence_(sequence),
         piece_(piece),
@@ -176,8 +175,8 @@ class PieceRunner {
     });
   }
 
-  static Memory& memory() {
-    static thread_local Memory memory;
+  static ForwardMemory& memory() {
+    static thread_local ForwardMemory memory;
     return memory;
   }
 
@@ -188,7 +187,7 @@ class PieceRunner {
   RowMap map_;
   int64_t first_position_, depth_, output_stride_, num_tiles_;
   int64_t begin_, end_;  ///< the keys that any row sees, from the start of a block on
-  Memory& memory_ = memory();
+  ForwardMemory& memory_ = memory();
   float* scores_ = memory_.scores.get<float>(kTileRows * kBlockKeys);
   Bf16* probabilities_ = memory_.probabilities.get<Bf16>(kTileRows * kBlockKeys);
   Bf16* keys_ = memory_.keys.get<Bf16>(kChunkBlocks * key_columns_size(shape_.qk_size));
@@ -239,7 +238,7 @@ void run_in_tiles(const AttentionShape& shape, const std::vector<Sequence<Bf16>>
   const std::vector<QueryPiece> pieces = cut_into_pieces(shape, sequences);
   core::parallel_for(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
     const QueryPiece& piece = pieces[static_cast<size_t>(i)];
-    PieceRunner(shape, sequences[piece.sequence], piece, engine).run();
+    TileRunner(shape, sequences[piece.sequence], piece, engine).run();
   });
 }
 

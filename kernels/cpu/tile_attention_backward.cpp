@@ -21,12 +21,10 @@
 namespace athanor::kernels::cpu {
 namespace {
 
-constexpr float kLog2E = 1.44269504f;
-constexpr int64_t kChunkKeys = kChunkBlocks * kBlockKeys;
 constexpr int64_t kPairRows = 32;  // ranges of rows are multiples of this: they are also summed over
 
 /// Working memory of a thread.
-struct Memory {
+struct BackwardMemory {
   Scratch k_columns, v_columns, k_rows, dk, dv;              // a chunk of keys
   Scratch q, d_o, q_transposed, d_o_transposed, lse, delta;  // a tile of rows
   Scratch scores, dp, p_pairs, ds_pairs, ds;                 // a tile against a block
@@ -263,8 +261,8 @@ class Walker {
     });
   }
 
-  static Memory& memory() {
-    static thread_local Memory memory;
+  static BackwardMemory& memory() {
+    static thread_local BackwardMemory memory;
     return memory;
   }
 
@@ -276,7 +274,7 @@ class Walker {
   int64_t num_rows_, qk_depth_, v_depth_, qk_rows_, v_rows_, dq_stride_;
   int64_t begin_, end_;                   ///< keys
   bool has_sums_[2 * kChunkBlocks] = {};  ///< of the half blocks of the chunk, in dk and dv
-  Memory& memory_ = memory();
+  BackwardMemory& memory_ = memory();
   float* scores_ = memory_.scores.get<float>(kTileRows * kBlockKeys);
   float* dp_ = memory_.dp.get<float>(kTileRows * kBlockKeys);
   Bf16* p_pairs_ = memory_.p_pairs.get<Bf16>(kTileRows * kBlockKeys);

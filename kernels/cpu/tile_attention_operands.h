@@ -15,7 +15,9 @@ namespace athanor::kernels::cpu {
 
 constexpr int64_t kTileRows = kTileCallRows;
 constexpr int64_t kChunkBlocks = 8;  // key blocks that are packed at a time
+constexpr int64_t kChunkKeys = kChunkBlocks * kBlockKeys;
 constexpr int64_t kMaxPieceTiles = 8;
+constexpr float kLog2E = 1.44269504f;
 constexpr int64_t kTilePiecesPerThread = 4;
 static_assert(kHalfBlockKeys == kTileColumns && kBlockKeys == 2 * kHalfBlockKeys);
 

@@ -3,17 +3,11 @@
 #include <algorithm>
 
 #include "core/parallel_for.h"
+#include "kernels/cpu/pieces.h"
 #include "kernels/cpu/tile_attention_operands.h"
 
 namespace athanor::kernels::cpu {
 namespace {
-
-// A walk over a whole head keeps the gradients of all its queries in fp32 until it ends.
-constexpr int64_t kMaxQueryGradientFloats = int64_t{8} << 20;
-
-int64_t divide_up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
 
 class Planner {
  public:

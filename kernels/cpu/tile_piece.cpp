@@ -28,7 +28,7 @@ struct Left {
 };
 
 /// Where a block of sums is: the output itself, or 64 columns of scratch that are rounded to it at the end.
-struct Sums {
+struct BlockSums {
   float* data;
   int64_t stride;
   bool are_output;
@@ -72,7 +72,7 @@ class PieceRunner {
       const bool is_first = step.k == 0, is_last = step.k + step.depth == product_.depth;
       const Left a = left(rows, step);
       for_each_block([&](int64_t column) {
-        const Sums c = sums(rows, column);
+        const BlockSums c = sums(rows, column);
         if (is_first) load(rows, column, c);
         engine_.multiply(rows.padded_count, step.padded_depth, a.data, a.stride, right(column, step), c.data,
                          c.stride, !is_first || product_.out.accumulate);
@@ -84,7 +84,7 @@ class PieceRunner {
   /// A product of no depth.
   void clear(const Rows& rows) {
     for_each_block([&](int64_t column) {
-      const Sums c = sums(rows, column);
+      const BlockSums c = sums(rows, column);
       load(rows, column, c);
       for (int64_t r = 0; r < rows.count && !product_.out.accumulate; ++r)
         std::fill_n(c.data + r * c.stride, width(column), 0.0f);
@@ -131,7 +131,7 @@ class PieceRunner {
     return packed;
   }
 
-  Sums sums(const Rows& rows, int64_t column) const {
+  BlockSums sums(const Rows& rows, int64_t column) const {
     static thread_local Scratch scratch;
     if (!product_.out.is_bf16 && rows.are_whole() && width(column) == kTileColumns)
       return {output<float>(rows, column), product_.out.stride, true};
@@ -144,7 +144,7 @@ class PieceRunner {
   }
 
   /// The sums start from the output, where they are added to it and lie elsewhere.
-  void load(const Rows& rows, int64_t column, const Sums& c) const {
+  void load(const Rows& rows, int64_t column, const BlockSums& c) const {
     if (!product_.out.accumulate || c.are_output) return;
     std::fill_n(c.data, rows.padded_count * c.stride, 0.0f);
     const float* out = output<float>(rows, column);
@@ -152,13 +152,13 @@ class PieceRunner {
       std::copy_n(out + r * product_.out.stride, width(column), c.data + r * c.stride);
   }
 
-  void finish(const Rows& rows, int64_t column, const Sums& c) const {
+  void finish(const Rows& rows, int64_t column, const BlockSums& c) const {
     if (c.are_output && !product_.out.bias) return;
     product_.out.is_bf16 ? store<Bf16>(rows, column, c) : store<float>(rows, column, c);
   }
 
   template <typename Out>
-  void store(const Rows& rows, int64_t column, const Sums& c) const {
+  void store(const Rows& rows, int64_t column, const BlockSums& c) const {
     const float* bias = product_.out.bias ? product_.out.bias + column : nullptr;
     const auto finish_row = row_table<Out>().finish_row;
     Out* out = output<Out>(rows, column);

@@ -12,7 +12,7 @@ namespace athanor::kernels::cpu {
 namespace {
 
 // Weight gradients: the transposed copy of A (128 x 512) stays in the second-level cache for many columns.
-constexpr int64_t kPieceRows = 256, kPieceColumns = 256;
+constexpr int64_t kTilePieceRows = 256, kTilePieceColumns = 256;
 constexpr int64_t kTransposedPieceRows = kTileCallRows, kTransposedPieceColumns = 1024;
 constexpr int64_t kPackingDepth = 512;
 
@@ -66,8 +66,9 @@ std::vector<Piece> pieces_of(const Batch& batch) {
   for (size_t p = 0; p < batch.products.size(); ++p) {
     const Product& product = batch.products[p];
     const bool transposed = product.a.is_transposed;
-    const auto cut = cut_into_pieces({product}, transposed ? kTransposedPieceRows : kPieceRows,
-                                     kTileRowMultiple, transposed ? kTransposedPieceColumns : kPieceColumns);
+    const auto cut =
+        cut_into_pieces({product}, transposed ? kTransposedPieceRows : kTilePieceRows, kTileRowMultiple,
+                        transposed ? kTransposedPieceColumns : kTilePieceColumns);
     for (Piece piece : cut) {
       piece.product = static_cast<int64_t>(p);
       pieces.push_back(piece);
@@ -98,17 +99,13 @@ void run_batch(const Batch& batch, const TileEngine& engine) {
 // ---- products that are larger than the packing buffer
 // --------------------------------------------------------
 
-const void* advanced(const void* data, int64_t elements) {
-  return static_cast<const Bf16*>(data) + elements;
-}
-
 /// The same product over [k, k + depth) and `width` columns from `column` on; adds to the output unless
 /// k = 0.
 Product part_of(const Product& product, int64_t k, int64_t depth, int64_t column, int64_t width) {
   Product part = product;
   part.num_columns = width;
   part.depth = depth;
-  part.a.data = advanced(product.a.data, k * (product.a.is_transposed ? product.a.stride : 1));
+  part.a.data = element<Bf16>(product.a.data, k * (product.a.is_transposed ? product.a.stride : 1));
   part.b.data = right_element(product.b, column, k);
   part.out.data = static_cast<char*>(product.out.data) +
                   column * static_cast<int64_t>(product.out.is_bf16 ? sizeof(Bf16) : sizeof(float));

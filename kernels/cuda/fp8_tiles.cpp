@@ -4,6 +4,7 @@
 
 #include <ATen/ops/empty.h>
 
+#include "kernels/checks.h"
 #include "kernels/cuda/transfer.h"
 #include "kernels/cuda_plugin.h"
 
@@ -14,10 +15,6 @@ static_assert(ATHANOR_CUDA_FP8_TILE == kFp8Tile);
 static_assert(static_cast<int>(Fp8Tiles::kRow) == ATHANOR_CUDA_FP8_ROW &&
               static_cast<int>(Fp8Tiles::kToken) == ATHANOR_CUDA_FP8_TOKEN &&
               static_cast<int>(Fp8Tiles::kBlock) == ATHANOR_CUDA_FP8_BLOCK);
-
-bool is_bf16(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kBFloat16;
-}
 
 uint8_t* mutable_codes(const at::Tensor& tensor) {
   return tensor.defined() ? static_cast<uint8_t*>(tensor.mutable_data_ptr()) : nullptr;

@@ -6,6 +6,7 @@
 #include <ATen/ops/mm.h>
 #include <c10/core/GradMode.h>
 
+#include "kernels/checks.h"
 #include "kernels/cuda/transfer.h"
 #include "kernels/cuda_plugin.h"
 
@@ -15,10 +16,6 @@ namespace {
 // Fewer rows per expert than this, and a launch per expert costs more than the copy that the single kernel
 // needs.
 constexpr int64_t kRowsPerExpertForLoop = 512;
-
-bool is_bf16(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kBFloat16;
-}
 
 /// Both operands of one dtype: exact, since bf16 values are fp32 values.
 std::pair<at::Tensor, at::Tensor> alike(const at::Tensor& a, const at::Tensor& b) {

@@ -1,36 +1,19 @@
 // The `checkpoint` command, driven through its command line.
 #include <fstream>
 
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
-
+#include "core/json.h"
 #include "launch/commands.h"
 #include "tests/checkpoints/sample_model.h"
+#include "tests/support/run_command.h"
 
 namespace athanor::checkpoints {
 namespace {
 
 using nlohmann::json;
-core::FileSystem& disk() {
-  return core::posix_file_system();
-}
-
 // What the command prints; its errors pass through.
-std::string run(const std::vector<std::string>& arguments, std::string* printed = nullptr) {
-  CLI::App app("athanor");
-  app.require_subcommand(1);
-  launch::add_checkpoint_command(launch::Command(app));
-  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
-  reversed.push_back("checkpoint");
-  ::testing::internal::CaptureStdout();
-  try {
-    app.parse(reversed);
-  } catch (...) {
-    const std::string text = ::testing::internal::GetCapturedStdout();
-    if (printed) *printed = text;
-    throw;
-  }
-  return ::testing::internal::GetCapturedStdout();
+std::string run(std::vector<std::string> arguments, std::string* printed = nullptr) {
+  arguments.insert(arguments.begin(), "checkpoint");
+  return tests::run_command(launch::add_checkpoint_command, arguments, printed);
 }
 
 json run_json(std::vector<std::string> arguments) {
@@ -86,8 +69,8 @@ TEST_F(Command, VerifyFindsEveryDamagedFile) {
 }
 
 TEST_F(Command, PruneKeepsTheNewest) {
-  EXPECT_THROW(run({"prune", checkpoints}), CLI::ParseError);
-  EXPECT_THROW(run({"prune", checkpoints, "--keep", "0"}), CLI::ParseError);
+  EXPECT_THROW(run({"prune", checkpoints}), core::UsageError);
+  EXPECT_THROW(run({"prune", checkpoints, "--keep", "0"}), core::UsageError);
   EXPECT_EQ(run_json({"prune", checkpoints, "--keep", "2"})["removed"].size(), 1u);
   EXPECT_EQ(list_checkpoints(disk(), checkpoints).front().step, 10u);
 }

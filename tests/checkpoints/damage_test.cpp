@@ -12,10 +12,6 @@ namespace {
 using core::DataError;
 namespace stdfs = std::filesystem;
 
-core::FileSystem& disk() {
-  return core::posix_file_system();
-}
-
 std::string slurp(const std::string& path) {
   return core::read_text_file(disk(), path, 1 << 24);
 }

@@ -8,10 +8,6 @@ namespace athanor::checkpoints {
 namespace {
 
 namespace stdfs = std::filesystem;
-core::FileSystem& disk() {
-  return core::posix_file_system();
-}
-
 std::vector<uint64_t> steps(const std::string& directory) {
   std::vector<uint64_t> result;
   for (const auto& entry : list_checkpoints(disk(), directory)) result.push_back(entry.step);

@@ -2,10 +2,9 @@
 
 #include <array>
 
-#include <nlohmann/json.hpp>
-
 #include "checkpoints/bounded_json.h"
 #include "core/digest.h"
+#include "core/json.h"
 #include "tests/checkpoints/sample_model.h"
 
 namespace athanor::checkpoints {

@@ -4,10 +4,6 @@
 namespace athanor::checkpoints {
 namespace {
 
-core::FileSystem& disk() {
-  return core::posix_file_system();
-}
-
 const std::vector<Layout> kLayouts{{1, 1}, {2, 1}, {3, 1}, {4, 1}, {8, 1},
                                    {1, 2}, {2, 2}, {1, 3}, {2, 4}, {1, 8}};
 

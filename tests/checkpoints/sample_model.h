@@ -18,6 +18,10 @@
 
 namespace athanor::checkpoints {
 
+inline core::FileSystem& disk() {
+  return core::posix_file_system();
+}
+
 /// A directory of its own for each test, removed at the end.
 class TestDirectory {
  public:

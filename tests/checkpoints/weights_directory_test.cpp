@@ -2,8 +2,7 @@
 
 #include <fstream>
 
-#include <nlohmann/json.hpp>
-
+#include "core/json.h"
 #include "tests/checkpoints/sample_model.h"
 #include "tests/support/faulty_file_system.h"
 
@@ -12,10 +11,6 @@ namespace {
 
 using core::DataError;
 namespace stdfs = std::filesystem;
-
-core::FileSystem& disk() {
-  return core::posix_file_system();
-}
 
 struct Model {
   std::vector<TensorInfo> infos;

@@ -11,10 +11,6 @@
 namespace athanor::checkpoints {
 namespace {
 
-core::FileSystem& disk() {
-  return core::posix_file_system();
-}
-
 WriterOptions options_of(const TestDirectory& directory, int rank = 0, int num_ranks = 1) {
   return {.directory = directory.path(),
           .run_id = "run-a",

@@ -2,14 +2,14 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include <CLI/CLI.hpp>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "configs/templates.h"
 #include "core/error.h"
 #include "core/file_system.h"
+#include "core/json.h"
 #include "launch/commands.h"
+#include "tests/support/run_command.h"
 
 namespace athanor::launch {
 namespace {
@@ -30,17 +30,7 @@ class ConfigCommands : public ::testing::Test {
 
   // Standard output of `athanor ARGUMENTS`; errors are thrown.
   static std::string run(std::vector<std::string> arguments) {
-    CLI::App app;
-    add_config_commands(Command(app));
-    std::reverse(arguments.begin(), arguments.end());
-    testing::internal::CaptureStdout();
-    try {
-      app.parse(arguments);
-    } catch (...) {
-      output_before_error() = testing::internal::GetCapturedStdout();
-      throw;
-    }
-    return testing::internal::GetCapturedStdout();
+    return tests::run_command(add_config_commands, std::move(arguments), &output_before_error());
   }
 
   static std::string& output_before_error() {

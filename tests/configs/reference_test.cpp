@@ -2,11 +2,11 @@
 #include "configs/reference.h"
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "configs/templates.h"
 #include "core/error.h"
 #include "core/file_system.h"
+#include "core/json.h"
 #include "tests/configs/config_text.h"
 
 namespace athanor::configs {

@@ -7,12 +7,12 @@
 namespace athanor::configs {
 namespace {
 
-struct Case {
+struct RuleCase {
   const char* overrides[3];  // of the smallest configuration
   const char* expected;      // a part of the one error, or empty: none
 };
 
-const Case kCases[] = {
+const RuleCase kRuleCases[] = {
     {{}, ""},
     {{"model.architecture=llama", "model.hidden_size=250"},
      "model.hidden_size: 250 is not divisible by num_attention_heads 4; change one of them or set head_dim"},
@@ -133,7 +133,7 @@ const Case kCases[] = {
 };
 
 TEST(Rules, NameBothNumbers) {
-  for (const Case& c : kCases) {
+  for (const RuleCase& c : kRuleCases) {
     std::vector<std::string> overrides;
     for (const char* assignment : c.overrides) {
       if (assignment != nullptr) overrides.emplace_back(assignment);

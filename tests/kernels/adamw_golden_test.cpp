@@ -4,8 +4,7 @@
 #include <fstream>
 #include <sstream>
 
-#include <nlohmann/json.hpp>
-
+#include "core/json.h"
 #include "kernels/ops.h"
 #include "tests/kernels/kernel_test.h"
 

@@ -6,8 +6,7 @@
 #include <map>
 #include <sstream>
 
-#include <nlohmann/json.hpp>
-
+#include "core/json.h"
 #include "kernels/cuda_plugin.h"
 #include "kernels/fp8.h"
 #include "kernels/reference/fp8.h"

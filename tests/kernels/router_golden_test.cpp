@@ -8,8 +8,8 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
+#include "core/json.h"
 #include "kernels/ops.h"
 #include "tests/kernels/tensor_testing.h"
 

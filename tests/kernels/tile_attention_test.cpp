@@ -72,15 +72,16 @@ std::vector<const TileEngine*> engines() {
 
 // ---- calls
 
-Outputs forward(const Case& c, const Inputs& in, const TileEngine* engine = &reference::tile_engine()) {
+Outputs forward_in_tiles(const Case& c, const Inputs& in,
+                         const TileEngine* engine = &reference::tile_engine()) {
   Outputs out{at::empty({c.num_tokens(), c.num_heads, c.v_size}, in.q.options()),
               at::empty({c.num_tokens(), c.num_heads}, at::kFloat)};
   cpu::attention(out.o, out.lse, in.q, in.k, in.v, c.offsets(), c.options(), engine);
   return out;
 }
 
-std::vector<at::Tensor> backward(const Case& c, const Inputs& in, const Outputs& out,
-                                 const TileEngine* engine = &reference::tile_engine()) {
+std::vector<at::Tensor> backward_in_tiles(const Case& c, const Inputs& in, const Outputs& out,
+                                          const TileEngine* engine = &reference::tile_engine()) {
   const std::vector<at::Tensor> gradients{at::empty_like(in.q), at::empty_like(in.k), at::empty_like(in.v)};
   const auto offsets = c.offsets();
   const AttentionOptions options = c.options();
@@ -131,13 +132,13 @@ TEST(TileAttention, ForwardAgreesWithTheReferenceAndTheVectors) {
     SCOPED_TRACE(::testing::Message() << c);
     const Inputs in = inputs_of(c);
     const auto results = on_any_threads([&] {
-      const Outputs out = forward(c, in);
+      const Outputs out = forward_in_tiles(c, in);
       return std::vector<at::Tensor>{out.o, out.lse};
     });
     const auto expected = reference::attention(in.q, in.k, in.v, c.offsets(), c.options());
     EXPECT_TRUE(near(results[0], expected.o_THW, kForwardTolerance));
     EXPECT_TRUE(near(results[1], expected.lse_TH, 2e-6));
-    const Outputs vectors = forward(c, in, nullptr);
+    const Outputs vectors = forward_in_tiles(c, in, nullptr);
     EXPECT_TRUE(near(results[0], vectors.o, kForwardTolerance));
     EXPECT_TRUE(near(results[1], vectors.lse, 2e-6));
   }
@@ -147,14 +148,14 @@ TEST(TileAttention, BackwardAgreesWithTheReferenceAndTheVectors) {
   for (const Case& c : cases()) {
     SCOPED_TRACE(::testing::Message() << c);
     const Inputs in = inputs_of(c);
-    const Outputs out = forward(c, in);
-    const auto gradients = on_any_threads([&] { return backward(c, in, out); });
+    const Outputs out = forward_in_tiles(c, in);
+    const auto gradients = on_any_threads([&] { return backward_in_tiles(c, in, out); });
     std::vector<at::Tensor> leaves;
     for (const at::Tensor& tensor : {in.q, in.k, in.v})
       leaves.push_back(tensor.to(at::kDouble).detach().clone().set_requires_grad(true));
     const auto expected = reference::attention(leaves[0], leaves[1], leaves[2], c.offsets(), c.options());
     (expected.o_THW * in.d_o.to(at::kDouble)).sum().backward();
-    const auto vectors = backward(c, in, forward(c, in, nullptr), nullptr);
+    const auto vectors = backward_in_tiles(c, in, forward_in_tiles(c, in, nullptr), nullptr);
     for (size_t i = 0; i < leaves.size(); ++i) {
       EXPECT_TRUE(near(gradients[i], leaves[i].grad(), kBackwardTolerance)) << "gradient " << i;
       EXPECT_TRUE(near(gradients[i], vectors[i], kBackwardTolerance)) << "gradient " << i;
@@ -168,26 +169,27 @@ TEST(TileAttention, LargeScoresDoNotOverflow) {
   in.q = in.q * 300.0;
   in.k = in.k * 300.0;
   const auto expected = reference::attention(in.q, in.k, in.v, c.offsets(), c.options());
-  EXPECT_TRUE(near(forward(c, in).o, expected.o_THW, kForwardTolerance));
+  EXPECT_TRUE(near(forward_in_tiles(c, in).o, expected.o_THW, kForwardTolerance));
 }
 
 TEST(TileAttention, ANotANumberReachesTheOutput) {
   const Case c{"", {300}, 1, 1, 16, 16, 0};
   Inputs in = inputs_of(c);
   in.k.narrow(0, 140, 1).fill_(std::numeric_limits<double>::quiet_NaN());
-  const Outputs out = forward(c, in);
+  const Outputs out = forward_in_tiles(c, in);
   const at::Tensor is_nan = out.o.isnan();
   EXPECT_FALSE(is_nan.narrow(0, 0, 140).any().item<bool>());
   EXPECT_TRUE(is_nan.narrow(0, 140, 160).all().item<bool>());
-  EXPECT_TRUE(backward(c, in, out)[0].isnan().narrow(0, 140, 160).all().item<bool>());
+  EXPECT_TRUE(backward_in_tiles(c, in, out)[0].isnan().narrow(0, 140, 160).all().item<bool>());
 }
 
 TEST(TileAttention, Fp32TensorsStayInVectors) {
   const Case c{"", {150}, 4, 2, 24, 16, 0};
   const Inputs in = testing::inputs_of(c, at::kFloat);
-  const Outputs with = forward(c, in), without = forward(c, in, nullptr);
+  const Outputs with = forward_in_tiles(c, in), without = forward_in_tiles(c, in, nullptr);
   EXPECT_TRUE(same_bits(with.o, without.o));
-  const auto gradients = backward(c, in, with), expected = backward(c, in, without, nullptr);
+  const auto gradients = backward_in_tiles(c, in, with),
+             expected = backward_in_tiles(c, in, without, nullptr);
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(same_bits(gradients[i], expected[i]));
 }
 
@@ -198,15 +200,15 @@ TEST(TileAttention, BackwardDoesNotDependOnHowTheWorkIsCut) {
   for (const Case& c : {Case{"", {333, 120}, 4, 2, 24, 16}, Case{"", {1400}, 1, 1, 16, 16},
                         Case{"", {700, 0, 5}, 3, 1, 40, 72, 200}}) {
     const Inputs in = inputs_of(c);
-    const Outputs out = forward(c, in);
+    const Outputs out = forward_in_tiles(c, in);
     core::set_num_threads(1);
-    const auto whole = backward(c, in, out);
+    const auto whole = backward_in_tiles(c, in, out);
     for (const int num_threads : {2, 4, 8}) {
       core::set_num_threads(num_threads);
-      const Outputs again = forward(c, in);
+      const Outputs again = forward_in_tiles(c, in);
       EXPECT_TRUE(same_bits(again.o, out.o));
       EXPECT_TRUE(same_bits(again.lse, out.lse));
-      const auto cut = backward(c, in, out);
+      const auto cut = backward_in_tiles(c, in, out);
       for (size_t i = 0; i < whole.size(); ++i)
         EXPECT_TRUE(same_bits(cut[i], whole[i])) << "gradient " << i << ", " << num_threads << " threads";
     }
@@ -217,17 +219,17 @@ TEST(TileAttention, BackwardDoesNotDependOnHowTheWorkIsCut) {
 TEST(TileAttention, DocumentsDoNotDependOnEachOther) {
   const Case packed{"", {67, 130, 1, 200}, 4, 2, 24, 16, 0};
   const Inputs in = inputs_of(packed);
-  const Outputs together = forward(packed, in);
-  const auto gradients = backward(packed, in, together);
+  const Outputs together = forward_in_tiles(packed, in);
+  const auto gradients = backward_in_tiles(packed, in, together);
   const auto offsets = packed.offsets();
   for (size_t i = 0; i < packed.documents.size(); ++i) {
     Case alone = packed;
     alone.documents = {packed.documents[i]};
     const Inputs part = part_of(in, offsets[i], packed.documents[i]);
-    const Outputs out = forward(alone, part);
+    const Outputs out = forward_in_tiles(alone, part);
     EXPECT_TRUE(same_bits(out.o, together.o.narrow(0, offsets[i], packed.documents[i])));
     EXPECT_TRUE(same_bits(out.lse, together.lse.narrow(0, offsets[i], packed.documents[i])));
-    const auto alone_gradients = backward(alone, part, out);
+    const auto alone_gradients = backward_in_tiles(alone, part, out);
     for (size_t g = 0; g < gradients.size(); ++g)
       EXPECT_TRUE(same_bits(alone_gradients[g], gradients[g].narrow(0, offsets[i], packed.documents[i])));
   }
@@ -238,16 +240,17 @@ TEST(TileAttention, RowsDoNotDependOnLaterRows) {
   for (const TileEngine* engine : engines())
     for (const Case& c : {Case{"", {300}, 4, 2, 24, 16}, Case{"", {300}, 2, 1, 19, 7, 90}}) {
       const Inputs in = inputs_of(c);
-      const Outputs whole = forward(c, in, engine);
-      const at::Tensor dq = backward(c, in, whole, engine)[0];
+      const Outputs whole = forward_in_tiles(c, in, engine);
+      const at::Tensor dq = backward_in_tiles(c, in, whole, engine)[0];
       for (const int64_t length : {1, 17, 64, 65, 128, 130, 299}) {
         Case start = c;
         start.documents = {length};
         const Inputs part = part_of(in, 0, length);
-        const Outputs out = forward(start, part, engine);
+        const Outputs out = forward_in_tiles(start, part, engine);
         EXPECT_TRUE(same_bits(out.o, whole.o.narrow(0, 0, length))) << length;
         EXPECT_TRUE(same_bits(out.lse, whole.lse.narrow(0, 0, length))) << length;
-        EXPECT_TRUE(same_bits(backward(start, part, out, engine)[0], dq.narrow(0, 0, length))) << length;
+        EXPECT_TRUE(same_bits(backward_in_tiles(start, part, out, engine)[0], dq.narrow(0, 0, length)))
+            << length;
       }
     }
 }
@@ -260,14 +263,14 @@ TEST(TileAttention, DecodingGivesTheBitsOfTheWholeDocument) {
       for (const int64_t chunk : {1, 7, 64, 100}) {
         SCOPED_TRACE(::testing::Message() << c << ", chunks of " << chunk);
         const Inputs in = inputs_of(c);
-        EXPECT_TRUE(same_bits(decode_in_chunks(c, in, chunk, engine), forward(c, in, engine).o));
+        EXPECT_TRUE(same_bits(decode_in_chunks(c, in, chunk, engine), forward_in_tiles(c, in, engine).o));
       }
 }
 
 TEST(TileAttention, OneTokenAfterALongCacheGivesTheBitsOfTheWholeDocument) {
   const Case c{"", {1200}, 2, 1, 32, 16, 0};
   const Inputs in = inputs_of(c);
-  const at::Tensor whole = forward(c, in).o;
+  const at::Tensor whole = forward_in_tiles(c, in).o;
   for (const int64_t length : {1024, 1025, 1153, 1200}) {
     const at::Tensor o = at::empty({1, c.num_heads, c.v_size}, whole.options());
     cpu::attention_with_cache(o, in.q.narrow(0, length - 1, 1), {cache_of(in.k, length)},
@@ -287,16 +290,17 @@ TEST(TileAttention, SequencesOfABatchDoNotDependOnEachOther) {
                               c.options(), &reference::tile_engine());
     return std::vector<at::Tensor>{out};
   })[0];
-  batch.expect_rows_of(forward(c, in).o, o);
+  batch.expect_rows_of(forward_in_tiles(c, in).o, o);
 }
 
 TEST(TileAttention, TakesStridedViews) {
   const Case c{"", {170}, 4, 2, 24, 16, 0};
   const Inputs in = inputs_of(c);
   const Inputs views{strided(in.q), strided(in.k), strided(in.v), strided(in.d_o)};
-  const Outputs expected = forward(c, in), out = forward(c, views);
+  const Outputs expected = forward_in_tiles(c, in), out = forward_in_tiles(c, views);
   EXPECT_TRUE(same_bits(out.o, expected.o));
-  const auto gradients = backward(c, views, out), expected_gradients = backward(c, in, expected);
+  const auto gradients = backward_in_tiles(c, views, out),
+             expected_gradients = backward_in_tiles(c, in, expected);
   for (size_t i = 0; i < gradients.size(); ++i) EXPECT_TRUE(same_bits(gradients[i], expected_gradients[i]));
   const at::Tensor dk = strided(in.k).zero_();
   const auto offsets = c.offsets();

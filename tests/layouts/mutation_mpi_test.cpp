@@ -13,7 +13,7 @@
 namespace athanor::tests {
 namespace {
 
-constexpr int64_t kSteps = 2;
+constexpr int64_t kMutatedSteps = 2;
 
 // Makes every call of another communicator, but the norm's: there this rank leaves its experts out.
 class NormWithoutExperts final : public parallel::Communicator {
@@ -90,9 +90,9 @@ class Mutation : public testing::Test {
 };
 
 TEST_F(Mutation, RunsAgreeWithoutOne) {
-  const LayoutTrace trace = run(HarnessAxes::of(axes_), {.num_steps = kSteps});
+  const LayoutTrace trace = run(HarnessAxes::of(axes_), {.num_steps = kMutatedSteps});
   if (session().rank() == 0) {
-    EXPECT_EQ(trace.steps, run_alone(at::kFloat, kSteps).steps);
+    EXPECT_EQ(trace.steps, run_alone(at::kFloat, kMutatedSteps).steps);
   }
 }
 
@@ -103,10 +103,10 @@ TEST_F(Mutation, ANormWithoutOneRanksExpertsIsSeen) {
   const HarnessAxes lying{
       .model = axes.model, .replicas = axes.replicas, .step = {.data = axes.step.data, .token = token}};
   const LayoutTrace trace =
-      run(lying, {.num_steps = kSteps, .prepare = [&](Harness& made) { token.watch(made); }});
+      run(lying, {.num_steps = kMutatedSteps, .prepare = [&](Harness& made) { token.watch(made); }});
   EXPECT_EQ(token.has_lied(), session().rank() == 1);
   if (session().rank() == 0) {
-    EXPECT_NE(trace.steps, run_alone(at::kFloat, kSteps).steps);
+    EXPECT_NE(trace.steps, run_alone(at::kFloat, kMutatedSteps).steps);
   }
 }
 
@@ -116,9 +116,9 @@ TEST_F(Mutation, TwoRanksWithEachOthersDataAreSeen) {
     const int64_t other = rank == 1 ? 2 : rank == 2 ? 1 : rank;
     return i * size + other;
   };
-  const LayoutTrace trace = run(HarnessAxes::of(axes_), {.num_steps = kSteps, .assignment = swapped});
+  const LayoutTrace trace = run(HarnessAxes::of(axes_), {.num_steps = kMutatedSteps, .assignment = swapped});
   if (session().rank() == 0) {
-    EXPECT_NE(trace.steps, run_alone(at::kFloat, kSteps).steps);
+    EXPECT_NE(trace.steps, run_alone(at::kFloat, kMutatedSteps).steps);
   }
 }
 
@@ -143,9 +143,9 @@ TEST_F(Mutation, AGradientExchangeThatEverybodyLeavesOutIsSeen) {
   for (int64_t call = counting.num_calls() - 3; call < counting.num_calls(); ++call)
     faults.push_back({.kind = parallel::Fault::Kind::kSkip, .call = call});
   parallel::FaultyCommunicator skipping(token, faults);
-  const LayoutTrace trace = run(with_dense(axes, skipping), {.num_steps = kSteps});
+  const LayoutTrace trace = run(with_dense(axes, skipping), {.num_steps = kMutatedSteps});
   if (session().rank() == 0) {
-    EXPECT_NE(trace.steps, run_alone(at::kFloat, kSteps).steps);
+    EXPECT_NE(trace.steps, run_alone(at::kFloat, kMutatedSteps).steps);
   }
 }
 

@@ -5,9 +5,8 @@
 #include <limits>
 #include <sstream>
 
-#include <nlohmann/json.hpp>
-
 #include "core/error.h"
+#include "core/json.h"
 #include "core/rng.h"
 #include "tests/observe/temporary_directory.h"
 

@@ -10,8 +10,8 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
+#include "core/json.h"
 #include "optim/adamw_optimizer.h"
 #include "optim/gradient_norm.h"
 #include "optim/schedule.h"

@@ -19,10 +19,8 @@ namespace athanor::parallel {
 namespace {
 
 using tests::session;
+using tests::world;
 
-Communicator& world() {
-  return session().world();
-}
 int next_rank() {
   return (world().rank() + 1) % world().size();
 }

@@ -6,10 +6,17 @@
 #include <string>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "parallel/progress_board.h"
 #include "parallel/stall_report.h"
 
 namespace athanor::parallel {
+
+inline void expect_parts(const std::string& text, const std::vector<std::string>& parts) {
+  for (const std::string& part : parts)
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\nin:\n" << text;
+}
 
 class FakeBoard {
  public:

@@ -10,6 +10,9 @@
 namespace athanor::tests {
 
 parallel::Session& session();
+inline parallel::Communicator& world() {
+  return session().world();
+}
 
 /// A program that wants another session than the usual one defines this.
 void adjust_session(parallel::SessionOptions& options) __attribute__((weak));

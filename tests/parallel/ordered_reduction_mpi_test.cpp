@@ -14,9 +14,7 @@
 namespace athanor::parallel {
 namespace {
 
-Communicator& world() {
-  return tests::session().world();
-}
+using tests::world;
 
 /// Numbers of very different size, so that every other order of summation shows; the same on every rank.
 at::Tensor gradient_of(int micro_batch, int64_t num_elements) {

@@ -13,11 +13,6 @@
 namespace athanor::parallel {
 namespace {
 
-void expect_parts(const std::string& text, const std::vector<std::string>& parts) {
-  for (const std::string& part : parts)
-    EXPECT_NE(text.find(part), std::string::npos) << part << " in: " << text;
-}
-
 TEST(ProgressBoard, ShowsWhereTheRanksOfThisMachineAre) {
   FakeBoard board({4, 6}, 8);
   const BoardSlot& other = *board.of(4).slot_of(6);

@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
+#include "core/json.h"
 #include "parallel/flight_record.h"
 #include "tests/parallel/fake_board.h"
 
@@ -14,11 +14,6 @@ namespace athanor::parallel {
 namespace {
 
 constexpr int kData = 1, kExpert = 2;
-
-void expect_parts(const std::string& text, const std::vector<std::string>& parts) {
-  for (const std::string& part : parts)
-    EXPECT_NE(text.find(part), std::string::npos) << part << "\nin:\n" << text;
-}
 
 BoardCall gather(uint64_t sequence, int64_t num_bytes = 64) {
   return {kData, Verb::kAllGather, sequence, num_bytes};

@@ -9,10 +9,10 @@
 #include <map>
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "checkpoints/safetensors.h"
 #include "core/file_system.h"
+#include "core/json.h"
 #include "inference/generate.h"
 #include "inference/loaded_model.h"
 #include "inference/weight_source.h"

@@ -6,9 +6,9 @@
 #include <sstream>
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/parallel_for.h"
 #include "data/synth/corpus.h"
 #include "data/synth/generator.h"

@@ -4,9 +4,9 @@
 #include <sstream>
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/parallel_for.h"
 #include "data/clean/code_rules.h"
 #include "data/clean/privacy.h"

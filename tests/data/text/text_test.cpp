@@ -2,9 +2,9 @@
 #include <random>
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "data/text/byte_source.h"
 #include "data/text/character.h"
 #include "data/text/csv.h"

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
+#include "core/json.h"
 #include "core/parallel_for.h"
 #include "data/tokenizer/tokenizer.h"
 #include "data/tokenizer/trainer.h"

@@ -9,16 +9,16 @@
 namespace athanor::data::tokenizer {
 namespace {
 
-using Strings = std::vector<std::string_view>;
+using Views = std::vector<std::string_view>;
 
 constexpr ScannerKind kKinds[] = {ScannerKind::kGpt2, ScannerKind::kGpt4, ScannerKind::kQwen2,
                                   ScannerKind::kDeepseek3};
 
 // What Split rules with behaviour Isolated give, by the regular expression engine.
-Strings pieces_by_regex(const std::vector<Pattern>& patterns, std::string_view text) {
-  Strings pieces{text};
+Views pieces_by_regex(const std::vector<Pattern>& patterns, std::string_view text) {
+  Views pieces{text};
   for (const auto& pattern : patterns) {
-    Strings parts;
+    Views parts;
     for (const auto piece : pieces) {
       size_t covered = 0;
       for (const Span& match : pattern.find_all(piece)) {
@@ -85,7 +85,7 @@ TEST(PieceScanner, EqualsItsRegularExpressionsOnRandomText) {
       std::vector<uint32_t> few;
       for (int k = 0; k < 1 + i % 9; ++k) few.push_back(alphabet[random() % alphabet.size()]);
       const std::string text = random_text(random, i % 3 ? few : alphabet, 1 + random() % 40);
-      Strings pieces;
+      Views pieces;
       scan_pieces(kind, text, pieces);
       ASSERT_EQ(pieces, pieces_by_regex(patterns, text)) << static_cast<int>(kind) << ": " << text;
     }

@@ -4,8 +4,7 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
+#include "core/json.h"
 #include "data/tokenizer/byte_alphabet.h"
 
 namespace athanor::data::tokenizer {

@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/parallel_for.h"
 #include "data/tokenizer/byte_alphabet.h"
 #include "data/tokenizer/merge_trainer.h"
