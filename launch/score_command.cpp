@@ -49,8 +49,9 @@ void run_score(const ScoreArguments& arguments) {
   for_each_object(arguments.input, [&](const json& object, const std::string& where) {
     sequences.push_back(ids_of(object, "text", opened, where));
   });
-  write_scores(arguments.output, sequences, inference::score(*opened.model, sequences));
+  // The scores come last: where they are, everything is.
   if (!arguments.logits.empty()) write_logits(arguments.logits, *opened.model, sequences);
+  write_scores(arguments.output, sequences, inference::score(*opened.model, sequences));
 }
 
 }  // namespace

@@ -260,8 +260,64 @@ def bad_input():
     check("nothing half-written", not (HERE / "x.jsonl").exists() and not list(HERE.glob("*.tmp")), list(HERE.glob("*.tmp")))
 
 
+# A file system of its own size, which only the commands of one call see. They run in order until one fails.
+SMALL_DISK = r'''
+set -e
+mount -t tmpfs -o size="$1" athanor "$2"
+code=0
+for command in "${@:3}"; do bash -c "$command" || { code=$?; break; }; done
+find "$2" -type f -printf '%P\n' >"$2.listing"
+exit $code
+'''
+
+
+def on_small_disk(size, *commands):
+    disk = HERE / "disk"
+    disk.mkdir(exist_ok=True)
+    result = subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "bash", "-c", SMALL_DISK, "bash", size, str(disk),
+                             *commands], capture_output=True, text=True, timeout=240)
+    return result, pathlib.Path(f"{disk}.listing").read_text().split()
+
+
+def full_disk():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([ATHANOR, "schema"], stdout=full, stderr=subprocess.PIPE, text=True)
+    check("a full disk behind the standard output", result.returncode == 74 and "standard output: No space left" in result.stderr,
+          result)
+    if subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "athanor", HERE],
+                      capture_output=True).returncode:
+        print("not run: this system allows no file systems of one's own (unshare --user --mount)")
+        return
+    disk, exported = HERE / "disk", HERE / "exported"
+    for name, command in {
+        "synth": f"synth --output {disk}/raw.jsonl --bytes 600000",
+        "clean": f"clean {HERE}/clean.yaml clean.output={disk}/clean.jsonl",
+        "tokenizer train": f"tokenizer train --input {HERE}/clean.jsonl --vocab-size 600 --output {disk}/tokenizer.json",
+        "shards build": f"shards build --input {HERE}/clean.jsonl --tokenizer {HERE}/tokenizer.json --output {disk}/train.h5",
+        "score": f"score {exported} --input {HERE}/texts.jsonl --output {disk}/scores.jsonl --logits {disk}/logits.safetensors",
+        "export": f"export {exported} --format hf --output {disk}/exported",
+        "train": f"train {config('full')} run.dir={disk}/run checkpoint.dir={disk}/checkpoints",
+    }.items():
+        result, left = on_small_disk("16k", f"{ATHANOR} {command}")
+        expect(f"{name} on a full disk", result, 74, "No space left on device", str(disk))
+        check(f"{name}: nothing half-written", all(file.startswith("run/") for file in left), left)
+
+    # It fills up in the middle of a run. What was saved stays good; with space again, the run goes on as if nothing had been.
+    train = (f"{ATHANOR} train {config('filling')} run.dir={disk}/run checkpoint.dir={disk}/checkpoints")
+    result, left = on_small_disk(
+        "4m", f"{train} training.stop_after_steps=4",
+        f"head -c 16m /dev/zero >{disk}/filler; {train}; test $? -eq 74",
+        f"{ATHANOR} checkpoint verify {disk}/checkpoints && rm {disk}/filler && {train}",
+        f"{ATHANOR} checkpoint verify {disk}/checkpoints && cp {disk}/run/metrics.jsonl {HERE}/filled.jsonl")
+    expect("a disk that fills up during the run", result, 0, "No space left on device", "step-00000004: good", "step-00000012: good")
+    (HERE / "filling").mkdir()
+    shutil.move(HERE / "filled.jsonl", HERE / "filling" / "metrics.jsonl")
+    check("and the same bits in the end", metrics("filling") == metrics("straight-fp32"), metrics("filling"))
+    check("nothing half-written", not [file for file in left if file.endswith(".tmp") or ".partial" in file], left)
+
+
 try:
-    for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, kill_and_go_on, use_the_model, bad_input):
+    for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, kill_and_go_on, use_the_model, bad_input, full_disk):
         print(f"-- {case.__name__}", flush=True)
         case()
 finally:
