@@ -94,16 +94,17 @@ MpiSession::~MpiSession() {
 }
 
 void MpiSession::State::initialise_library() {
+  constexpr int kNeeded = MPI_THREAD_MULTIPLE;  // an enumerator in Open MPI 5, a macro before
   int already = 0, provided = MPI_THREAD_SINGLE;
   MPI_Initialized(&already);
   ATHANOR_CHECK(!already, "a second MPI session in one process");
-  check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
+  check_mpi(MPI_Init_thread(nullptr, nullptr, kNeeded, &provided), "MPI_Init_thread");
   check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  if (provided < MPI_THREAD_MULTIPLE)
+  if (provided < kNeeded)
     throw core::CommError(
         "this MPI library gives thread level {}, MPI_THREAD_MULTIPLE ({}) is needed: use one built "
         "with thread support, such as the distribution's Open MPI",
-        provided, MPI_THREAD_MULTIPLE);
+        provided, kNeeded);
   check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &rank), "MPI_Comm_rank");
   check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size), "MPI_Comm_size");
 }
