@@ -169,8 +169,9 @@ const std::string& MpiCommunicator::axis() const {
   return shared_->group.axis;
 }
 
-// The library trusts that all ranks make the same call: where one that came before made another, it is not
-// called at all.
+// Where a rank that came before made another call, this one is not made at all: the library trusts that all ranks
+// make the same call, and where it copies from one process straight into another, as Open MPI does by default, a
+// message longer than what awaits it overwrites what lies behind.
 std::unique_ptr<MpiCommunicator::Operation> MpiCommunicator::begin(Verb verb, int64_t num_bytes, int detail) {
   Shared& shared = *shared_;
   if (!shared.broken.empty())
@@ -178,7 +179,7 @@ std::unique_ptr<MpiCommunicator::Operation> MpiCommunicator::begin(Verb verb, in
   const uint64_t sequence = is_collective(verb) ? ++shared.num_collectives : ++shared.num_messages;
   const BoardCall call{shared.group.axis_idx, verb, sequence, num_bytes, detail};
   auto operation = std::make_unique<Operation>(shared_, call);
-  if (uses_library(verb)) shared.check_agreement(call);
+  if (is_collective(verb)) shared.check_agreement(call);
   return operation;
 }
 
