@@ -1,8 +1,16 @@
 #!/usr/bin/env bash
-# mpirun as the tests and examples use it: more ranks than cores are welcome, root (as in containers) is allowed,
-# and nothing but shared memory and loopback is used on one machine.
+# mpirun as the tests and examples use it, with Open MPI 4 or 5: more ranks than cores are welcome, root (as in
+# containers) is allowed, and nothing but shared memory and loopback is used on one machine.
+#
+#   MPIRUN_SINGLE_COPY=cma   copy from process to process, as Open MPI does by default; containers often forbid it
 set -euo pipefail
-options=(--oversubscribe --bind-to none --mca btl self,vader --mca btl_vader_single_copy_mechanism none
-         --mca mpi_yield_when_idle 1)
+single_copy=${MPIRUN_SINGLE_COPY:-none}
+options=(--bind-to none --mca pml ob1 --mca mpi_yield_when_idle 1)
+if [[ $(mpirun --version) == *"(Open MPI) "[5-9].* ]]; then
+  options+=(--map-by :OVERSUBSCRIBE --mca btl self,sm)
+  [[ $single_copy == none ]] && options+=(--mca smsc ^cma,knem,xpmem)
+else
+  options+=(--oversubscribe --mca btl self,vader --mca btl_vader_single_copy_mechanism "$single_copy")
+fi
 ((EUID == 0)) && options+=(--allow-run-as-root)
 exec mpirun "${options[@]}" "$@"

@@ -9,7 +9,7 @@
 # Where the kernel allows it (root, as in most containers and CI), each node is a set of namespaces: a network of its
 # own behind a bridge, a host name, mounts. Elsewhere both share this machine's loopback and names come from
 # ATHANOR_HOST. TWO_NODES_ISOLATION=auto|namespaces|none picks; the first line on standard error says which it is.
-# TWO_NODES_RATE=200mbit limits what a node sends, where each has a network of its own.
+# With Open MPI 5 the latter is not possible: exit code 77. TWO_NODES_RATE=200mbit limits what a node sends, where each has a network of its own.
 set -euo pipefail
 self=$(realpath "${BASH_SOURCE[0]}")
 nodes=(node1 node2)
@@ -19,7 +19,8 @@ network=10.213.77
 if [[ ${1:-} == --agent ]]; then
   node=$2
   shift 2
-  export TMPDIR=$TWO_NODES_DIR/$node/tmp OMPI_MCA_btl_vader_backing_directory=$TWO_NODES_DIR/$node/shm
+  export TMPDIR=$TWO_NODES_DIR/$node/tmp OMPI_MCA_btl_vader_backing_directory=$TWO_NODES_DIR/$node/shm \
+    OMPI_MCA_btl_sm_backing_directory=$TWO_NODES_DIR/$node/shm
   if [[ $TWO_NODES_MODE == namespaces ]]; then
     exec nsenter --target "$(<"$TWO_NODES_DIR/$node/pid")" --net --uts --mount --ipc --wd="$PWD" bash -c "$*"
   fi
@@ -39,6 +40,8 @@ can_isolate() {
     unshare --net bash -c 'ip link add name sw0 type bridge && ip link add name cable0 type veth peer name cable1' 2>/dev/null
 }
 
+is_open_mpi_5() { [[ $(mpirun --version) == *"(Open MPI) "[5-9].* ]]; }
+
 # ---- outside: choose, and enter the namespaces of the head node, with which everything in them ends ------------
 if [[ -z ${TWO_NODES_DIR:-} ]]; then
   mode=${TWO_NODES_ISOLATION:-auto}
@@ -46,6 +49,10 @@ if [[ -z ${TWO_NODES_DIR:-} ]]; then
   if [[ $mode == none && -n ${TWO_NODES_RATE:-} ]]; then
     echo "two_nodes.sh: TWO_NODES_RATE=$TWO_NODES_RATE needs a network per node, which this kernel or user does not allow; leave it out" >&2
     exit 2
+  fi
+  if [[ $mode == none ]] && is_open_mpi_5; then
+    echo "two_nodes.sh: not run: Open MPI 5 connects no two nodes over loopback; it needs a network per node (namespaces)" >&2
+    exit 77
   fi
   export TWO_NODES_MODE=$mode TWO_NODES_DIR
   TWO_NODES_DIR=$(mktemp -d)
@@ -95,10 +102,14 @@ else
   interfaces=127.0.0.0/8
 fi
 
-options=(--hostfile "$TWO_NODES_DIR/hosts" -np "$num_ranks" --map-by slot --bind-to none --oversubscribe
-  --mca plm rsh --mca plm_rsh_agent "$self --agent" --mca plm_rsh_no_tree_spawn 1
-  --mca btl self,vader,tcp --mca btl_tcp_if_include $interfaces --mca oob_tcp_if_include $interfaces
-  --mca btl_vader_single_copy_mechanism none --mca mpi_yield_when_idle 1
-  -x TWO_NODES_DIR -x TWO_NODES_MODE)
+options=(--hostfile "$TWO_NODES_DIR/hosts" -np "$num_ranks" --bind-to none -x TWO_NODES_DIR -x TWO_NODES_MODE
+  --mca pml ob1 --mca btl_tcp_if_include $interfaces --mca mpi_yield_when_idle 1)
+if is_open_mpi_5; then
+  options+=(--map-by slot:OVERSUBSCRIBE --prtemca plm ssh --prtemca plm_ssh_agent "$self --agent"
+    --prtemca plm_ssh_no_tree_spawn 1 --prtemca prte_if_include $interfaces --mca btl self,sm,tcp --mca smsc ^cma,knem,xpmem)
+else
+  options+=(--map-by slot --oversubscribe --mca plm rsh --mca plm_rsh_agent "$self --agent" --mca plm_rsh_no_tree_spawn 1
+    --mca oob_tcp_if_include $interfaces --mca btl self,vader,tcp --mca btl_vader_single_copy_mechanism none)
+fi
 ((EUID == 0)) && options+=(--allow-run-as-root)
 mpirun "${options[@]}" "$@"
