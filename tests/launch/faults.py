@@ -22,7 +22,7 @@ ATHANOR, MPIRUN, FAULT_PROGRAM, *CASES = sys.argv[1:]
 HERE = pathlib.Path(tempfile.mkdtemp(prefix="athanor-faults-"))
 DEADLINE = 1.0
 RANKS = 4
-failures = []
+failures, jobs = [], []
 
 
 def check(name, holds, detail=""):
@@ -40,6 +40,7 @@ class Job:
         self.dir.mkdir()
         self.path = self.dir / "output"
         self.fault_time = None
+        jobs.append(self)
         with open(self.path, "w") as output:
             self.process = subprocess.Popen([MPIRUN, "-np", str(ranks), *map(str, command)], stdout=output, stderr=subprocess.STDOUT)
 
@@ -76,8 +77,16 @@ class Job:
         try:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            self.process.kill()
             raise RuntimeError(f"the job did not end:\n{self.output()}")
+
+    def stop(self):
+        """Leaves nobody behind: mpirun ends its ranks when it is asked to end, not when it is killed."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
 
     def report_times(self):
         stamps = re.findall(r"(\d{4}-\d\d-\d\dT[\d:.]+)Z error", self.output())
@@ -287,6 +296,9 @@ try:
             case()
         except (RuntimeError, OSError, KeyError, IndexError) as error:
             check(case.__name__, False, error)
+        finally:
+            for job in jobs:
+                job.stop()
 finally:
     shutil.rmtree(HERE, ignore_errors=True)
 print(f"{len(failures)} failed" if failures else "all cases hold")
