@@ -203,7 +203,7 @@ TEST(Products, WrongArgumentsAreNamed) {
 }
 
 TEST(Products, MeasuresAPeak) {
-  for (const at::ScalarType dtype : kComputeTypes) EXPECT_GT(measure_peak_flops(dtype), 1e9);
+  for (const at::ScalarType dtype : kComputeTypes) EXPECT_GT(measure_peak_flops(dtype), 1e6);
   EXPECT_THROW(product_kernel_name(at::kDouble), core::InternalError);
 }
 
