@@ -1,10 +1,13 @@
 // A rank that is late, lost or in disagreement is reported by the others: which call, which rank, in time.
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <numeric>
+#include <optional>
 #include <thread>
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
@@ -163,6 +166,31 @@ TEST(Deadline, AReductionOrBroadcastOfAnotherSizeIsReported) {
     EXPECT_LT(outcome.seconds, 2 * kDeadlineSeconds);
     meet_again();
   }
+}
+
+// MPI may write all of a message that is longer than the memory that awaits it: whoever comes later sends
+// nothing.
+TEST(Deadline, AGatherOfAnotherSizeIsNotBegun) {
+  if (session().size() == 1) return;
+  const auto comm = impatient("sizes");
+  const int64_t n = session().size(), expected = 8, longer = 1 << 20;
+  const at::Tensor memory = at::zeros({n * longer});
+  const bool is_late = session().rank() == late_rank();
+  std::optional<Pending> pending;
+  if (!is_late) pending = comm->all_gather(memory.narrow(0, 0, n * expected), at::zeros({expected}));
+  meet_again();
+  const Outcome outcome = outcome_of([&] {
+    if (is_late)
+      comm->all_gather(at::zeros({n * longer}), at::full({longer}, 7.0f, at::kFloat));
+    else
+      pending->wait();
+  });
+  expect_mentions(outcome.error,
+                  {"all_gather #1 on axis sizes (32 bytes)", "all_gather #1 on axis sizes (4194304 bytes)"});
+  const float* values = memory.const_data_ptr<float>();
+  EXPECT_TRUE(
+      std::all_of(values + n * expected, values + n * longer, [](float value) { return value == 0; }));
+  meet_again();
 }
 
 TEST(Deadline, ASilentSenderIsReported) {
