@@ -169,9 +169,9 @@ const std::string& MpiCommunicator::axis() const {
   return shared_->group.axis;
 }
 
-// Where a rank that came before made another call, this one is not made at all: the library trusts that all ranks
-// make the same call, and where it copies from one process straight into another, as Open MPI does by default, a
-// message longer than what awaits it overwrites what lies behind.
+// Where a rank that came before made another call, this one is not made at all: the library trusts that all
+// ranks make the same call, and where it copies from one process straight into another, as Open MPI does by
+// default, a message longer than what awaits it overwrites what lies behind.
 std::unique_ptr<MpiCommunicator::Operation> MpiCommunicator::begin(Verb verb, int64_t num_bytes, int detail) {
   Shared& shared = *shared_;
   if (!shared.broken.empty())
