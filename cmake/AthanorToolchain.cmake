@@ -12,7 +12,7 @@ endif()
 # Asserts of our own are ordinary code; -O2 builds faster than -O3 and the hot loops are hand-vectorised.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
 
-# Every preset but `debug` compiles several files of a target at once (CMAKE_UNITY_BUILD), which halves the build; `debug`
+# Every preset but `debug` compiles several files of a target at once (CMAKE_UNITY_BUILD), which nearly halves the build; `debug`
 # compiles each by itself, so that a missing #include shows.
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 5)
 if(CMAKE_UNITY_BUILD)

@@ -179,7 +179,7 @@ std::unique_ptr<MpiCommunicator::Operation> MpiCommunicator::begin(Verb verb, in
   const uint64_t sequence = is_collective(verb) ? ++shared.num_collectives : ++shared.num_messages;
   const BoardCall call{shared.group.axis_idx, verb, sequence, num_bytes, detail};
   auto operation = std::make_unique<Operation>(shared_, call);
-  if (is_collective(verb)) shared.check_agreement(call);
+  shared.check_agreement(call);
   return operation;
 }
 

@@ -4,9 +4,10 @@
 #
 #   MPIRUN_SINGLE_COPY=cma   copy from process to process, as Open MPI does by default; containers often forbid it
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/open_mpi.sh"
 single_copy=${MPIRUN_SINGLE_COPY:-none}
 options=(--bind-to none --mca pml ob1 --mca mpi_yield_when_idle 1)
-if [[ $(mpirun --version) == *"(Open MPI) "[5-9].* ]]; then
+if is_open_mpi_5; then
   options+=(--map-by :OVERSUBSCRIBE --mca btl self,sm)
   [[ $single_copy == none ]] && options+=(--mca smsc ^cma,knem,xpmem)
 else

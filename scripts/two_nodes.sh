@@ -8,10 +8,11 @@
 #
 # Where the kernel allows it (root, as in most containers and CI), each node is a set of namespaces: a network of its
 # own behind a bridge, a host name, mounts. Elsewhere both share this machine's loopback and names come from
-# ATHANOR_HOST. TWO_NODES_ISOLATION=auto|namespaces|none picks; the first line on standard error says which it is.
-# With Open MPI 5 the latter is not possible: exit code 77. TWO_NODES_RATE=200mbit limits what a node sends, where each has a network of its own.
+# ATHANOR_HOST; Open MPI 5 cannot do that: exit code 77. TWO_NODES_ISOLATION=auto|namespaces|none picks; the first line
+# on standard error says which it is. TWO_NODES_RATE=200mbit limits what a node sends, where each has a network of its own.
 set -euo pipefail
 self=$(realpath "${BASH_SOURCE[0]}")
+source "${self%/*}/open_mpi.sh"
 nodes=(node1 node2)
 network=10.213.77
 
@@ -39,8 +40,6 @@ can_isolate() {
   command -v ip nsenter >/dev/null && unshare --net --uts --mount --ipc true 2>/dev/null &&
     unshare --net bash -c 'ip link add name sw0 type bridge && ip link add name cable0 type veth peer name cable1' 2>/dev/null
 }
-
-is_open_mpi_5() { [[ $(mpirun --version) == *"(Open MPI) "[5-9].* ]]; }
 
 # ---- outside: choose, and enter the namespaces of the head node, with which everything in them ends ------------
 if [[ -z ${TWO_NODES_DIR:-} ]]; then

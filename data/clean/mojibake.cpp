@@ -113,10 +113,6 @@ bool is_han(char32_t c) {
   return c >= 0x4E00 && c <= 0x9FFF;
 }
 
-double share(size_t part, size_t whole) {
-  return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
-}
-
 double garbled_share(std::string_view text) {
   const auto& garbled = garbled_ideographs();
   size_t num_han = 0, num_garbled = 0;
@@ -126,7 +122,7 @@ double garbled_share(std::string_view text) {
     ++num_han;
     num_garbled += garbled[c];
   }
-  return num_han < 8 ? 0 : share(num_garbled, num_han);
+  return num_han < 8 ? 0 : static_cast<double>(num_garbled) / static_cast<double>(num_han);
 }
 
 double replaced_share(std::string_view text) {
@@ -135,7 +131,9 @@ double replaced_share(std::string_view text) {
   for (size_t at = text.find(kReplacement); at != std::string_view::npos;
        at = text.find(kReplacement, at + 3))
     ++num_replaced;
-  return num_replaced == 0 ? 0 : share(num_replaced, text::count_code_points(text));
+  return num_replaced == 0
+             ? 0
+             : static_cast<double>(num_replaced) / static_cast<double>(text::count_code_points(text));
 }
 
 // The text as GB18030 bytes, or empty when a character has none of two bytes.

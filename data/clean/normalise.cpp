@@ -74,10 +74,6 @@ bool is_full_width(char32_t c) {
   return c >= 0xFF01 && c <= 0xFF5E;
 }
 
-bool is_letter_or_digit(char32_t c) {
-  return text::is_ascii_letter(c) || text::is_ascii_digit(c);
-}
-
 // Bytes that a plain copy may take over: everything but control characters and the leads of the characters
 // above (C2, E1, E2, E3 80, EF and the planes beyond the first, for their noncharacters).
 constexpr auto kIsPlain = [] {
@@ -128,7 +124,7 @@ class Rewriter {
 
   bool becomes_ascii(char32_t ascii) const {
     return options_.full_width == "all" ||
-           (options_.full_width == "letters_and_digits" && is_letter_or_digit(ascii));
+           (options_.full_width == "letters_and_digits" && text::is_ascii_letter_or_digit(ascii));
   }
 
   // Joiners shape Indic and Persian letters and emoji; after ASCII or Chinese they are noise.

@@ -8,10 +8,6 @@
 namespace athanor::clean {
 namespace {
 
-bool is_alnum(char c) {
-  return text::is_ascii_digit(c) || text::is_ascii_letter(c);
-}
-
 int number(std::string_view digits) {
   int value = 0;
   for (char c : digits) value = value * 10 + (c - '0');
@@ -75,16 +71,17 @@ size_t ip_address_end(std::string_view text, size_t at) {
     if (part[i] > 255 || (i < 3 && (next >= text.size() || text[next++] != '.'))) return at;
   }
   const bool goes_on =
-      next < text.size() && (is_alnum(text[next]) || (text[next] == '.' && next + 1 < text.size() &&
-                                                      text::is_ascii_digit(text[next + 1])));
+      next < text.size() &&
+      (text::is_ascii_letter_or_digit(text[next]) ||
+       (text[next] == '.' && next + 1 < text.size() && text::is_ascii_digit(text[next + 1])));
   return goes_on || !is_public_address(part) ? at : next;
 }
 
 bool is_local_char(char c) {
-  return is_alnum(c) || c == '.' || c == '_' || c == '%' || c == '+' || c == '-';
+  return text::is_ascii_letter_or_digit(c) || c == '.' || c == '_' || c == '%' || c == '+' || c == '-';
 }
 bool is_domain_char(char c) {
-  return is_alnum(c) || c == '.' || c == '-';
+  return text::is_ascii_letter_or_digit(c) || c == '.' || c == '-';
 }
 
 // Rewrites a text, replacing what it recognises.
@@ -122,9 +119,9 @@ class Masker {
     if (!options_.email) return at;
     size_t begin = at, end = at + 1;
     while (begin > copied_ && at - begin < 64 && is_local_char(text_[begin - 1])) --begin;
-    while (begin < at && !is_alnum(text_[begin])) ++begin;
+    while (begin < at && !text::is_ascii_letter_or_digit(text_[begin])) ++begin;
     while (end < text_.size() && end - at < 254 && is_domain_char(text_[end])) ++end;
-    while (end > at + 1 && !is_alnum(text_[end - 1])) --end;
+    while (end > at + 1 && !text::is_ascii_letter_or_digit(text_[end - 1])) --end;
     const size_t dot = std::string_view(text_).substr(0, end).rfind('.');
     const bool has_domain = dot != std::string_view::npos && dot > at + 1 && end - dot > 2 &&
                             std::all_of(text_.begin() + static_cast<ptrdiff_t>(dot) + 1,
@@ -136,13 +133,13 @@ class Masker {
     if (at == 0) return false;
     const char before = text_[at - 1];
     const bool is_decimal = before == '.' && at > 1 && text::is_ascii_digit(text_[at - 2]);
-    return is_alnum(before) || before == '_' || is_decimal;
+    return text::is_ascii_letter_or_digit(before) || before == '_' || is_decimal;
   }
   bool touches_on_the_right(size_t end) const {
     if (end >= text_.size()) return false;
     const bool is_decimal =
         text_[end] == '.' && end + 1 < text_.size() && text::is_ascii_digit(text_[end + 1]);
-    return is_alnum(text_[end]) || text_[end] == '_' || is_decimal;
+    return text::is_ascii_letter_or_digit(text_[end]) || text_[end] == '_' || is_decimal;
   }
 
   size_t number_end(size_t at) {

@@ -19,6 +19,9 @@ constexpr bool is_ascii_digit(char32_t c) {
 constexpr bool is_ascii_letter(char32_t c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
+constexpr bool is_ascii_letter_or_digit(char32_t c) {
+  return is_ascii_letter(c) || is_ascii_digit(c);
+}
 constexpr char to_ascii_lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
 }
