@@ -111,7 +111,9 @@ void convert_lines(const std::string& input, const std::string& output,
     core::parallel_for(static_cast<int64_t>(lines.size()), [&](int64_t i) {
       converted[static_cast<size_t>(i)] = convert(lines[static_cast<size_t>(i)]);
     });
-    for (const auto& text : converted) writer->write(text);
+    std::string together;
+    for (const auto& text : converted) together += text;
+    writer->write(together);
   }
   writer->publish();
 }
