@@ -1,9 +1,15 @@
 #include "launch/command_line.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdio>
+#include <exception>
 #include <optional>
 
 #include <CLI/CLI.hpp>
+
+#include "configs/diagnostic.h"
+#include "core/error.h"
 
 namespace athanor::launch {
 
@@ -70,18 +76,58 @@ void Command::runs(std::function<void()> action) {
   app_.callback(std::move(action));
 }
 
-bool run_command_line(int argc, char** argv, void (*add_commands)(Command root)) {
+namespace {
+
+// CLI11 says only that a command is required.
+void check_command_name(const CLI::App& app, const std::string& name) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(command->get_name());
+  if (name.starts_with('-') || std::ranges::find(names, name) != names.end()) return;
+  const std::string near = configs::nearest_name(name, names);
+  throw core::UsageError("unknown command {}{}; `athanor --help` lists the commands",
+                         configs::in_backquotes(name),
+                         near.empty() ? "" : fmt::format(", did you mean `{}`?", near));
+}
+
+/// Parses the command line and runs the command, whose errors pass through.
+core::ExitCode run_command_line(int argc, char** argv, AddCommands* add_commands) {
   CLI::App app{"Athanor: cleans text, trains and aligns mixture-of-experts language models", "athanor"};
   app.require_subcommand(1);
   app.set_version_flag("--version", "athanor 0.1.0");
   add_commands(Command(app));
+  if (argc > 1) check_command_name(app, argv[1]);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     app.exit(error);
-    return error.get_exit_code() == 0;
+    return error.get_exit_code() == 0 ? core::ExitCode::kOk : core::ExitCode::kUsage;
   }
-  return true;
+  return core::ExitCode::kOk;
+}
+
+core::ExitCode run_and_report(int argc, char** argv, AddCommands* add_commands) {
+  try {
+    return run_command_line(argc, argv, add_commands);
+  } catch (const core::Error& error) {
+    std::fprintf(stderr, "athanor: error: %s\n", error.what());
+    return error.exit_code();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "athanor: internal error: %s\n", error.what());
+    return core::ExitCode::kInternal;
+  }
+}
+
+}  // namespace
+
+bool has_command(AddCommands* add_commands, const std::string& name) {
+  CLI::App app;
+  add_commands(Command(app));
+  return !app.get_subcommands([&](const CLI::App* command) { return command->check_name(name); }).empty();
+}
+
+int run_program(int argc, char** argv, AddCommands* add_commands) {
+  return static_cast<int>(run_and_report(argc, argv, add_commands));
 }
 
 }  // namespace athanor::launch

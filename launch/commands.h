@@ -6,7 +6,8 @@
 
 namespace athanor::launch {
 
-void add_all_commands(Command root);
+/// Those that need neither LibTorch nor MPI.
+void add_light_commands(Command root);
 
 void add_train_command(Command root);       // train                              (launch/train_command.cpp)
 void add_score_command(Command root);       // score                              (launch/score_command.cpp)

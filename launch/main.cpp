@@ -1,31 +1,35 @@
-// The `athanor` program: parses the command line, runs one subcommand, and turns an error into one message
-// and an exit code. Nothing else in the program prints errors or calls exit.
+// The `athanor` program. A command that needs neither LibTorch nor MPI runs at once; every other one is in
+// the engine, a library that is opened only then: loading LibTorch takes longer than all that `athanor check`
+// does.
 #include <cstdio>
-#include <exception>
+#include <dlfcn.h>
 
 #include "core/error.h"
-#include "launch/command_line.h"
 #include "launch/commands.h"
+#include "launch/engine.h"
 
 namespace {
 
-athanor::core::ExitCode run(int argc, char** argv) {
-  using athanor::core::ExitCode;
-  try {
-    const bool is_understood =
-        athanor::launch::run_command_line(argc, argv, athanor::launch::add_all_commands);
-    return is_understood ? ExitCode::kOk : ExitCode::kUsage;
-  } catch (const athanor::core::Error& error) {
-    std::fprintf(stderr, "athanor: error: %s\n", error.what());
-    return error.exit_code();
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "athanor: internal error: %s\n", error.what());
-    return ExitCode::kInternal;
+constexpr const char* kLibrary = "libathanor_engine.so";
+
+int run_engine(int argc, char** argv) {
+  void* library = dlopen(kLibrary, RTLD_LAZY | RTLD_GLOBAL);
+  void* entry = library != nullptr ? dlsym(library, athanor::launch::kEngineEntry) : nullptr;
+  if (entry == nullptr) {
+    std::fprintf(
+        stderr,
+        "athanor: error: the engine, %s, cannot be opened: %s; it belongs in the folder lib beside the "
+        "program's folder, or beside the program, and is built with it (scripts/build.sh release)\n",
+        kLibrary, dlerror());
+    return static_cast<int>(athanor::core::ExitCode::kMissingInput);
   }
+  return reinterpret_cast<athanor::launch::EngineEntry*>(entry)(argc, argv);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return static_cast<int>(run(argc, argv));
+  using namespace athanor::launch;
+  const bool needs_engine = argc < 2 || !has_command(add_light_commands, argv[1]);
+  return needs_engine ? run_engine(argc, argv) : run_program(argc, argv, add_light_commands);
 }

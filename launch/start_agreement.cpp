@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <dlfcn.h>
 #include <vector>
 
 #include <ATen/ops/empty.h>
@@ -112,17 +113,29 @@ void check_options(const std::vector<Badge>& badges, const std::map<std::string,
       name_rank(0, badges), join_some(std::move(others)));
 }
 
-}  // namespace
-
-std::string program_digest() {
-  const auto file = core::posix_file_system().open("/proc/self/exe");
-  core::Digest digest;
+void add_file(const std::string& path, core::Digest& digest) {
+  const auto file = core::posix_file_system().open(path);
   std::vector<std::byte> piece(kCopyBytes);
   for (uint64_t at = 0, size = file->size(); at < size; at += piece.size()) {
     const auto part = std::span(piece).first(std::min<uint64_t>(piece.size(), size - at));
     file->read(at, part);
     digest.update(part);
   }
+}
+
+std::string file_of_this_code() {
+  Dl_info info;
+  ATHANOR_CHECK(dladdr(reinterpret_cast<const void*>(&file_of_this_code), &info) != 0,
+                "the code is in no file");
+  return info.dli_fname;
+}
+
+}  // namespace
+
+std::string program_digest() {
+  core::Digest digest;
+  add_file("/proc/self/exe", digest);
+  add_file(file_of_this_code(), digest);
   return digest.hex();
 }
 

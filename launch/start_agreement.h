@@ -11,10 +11,10 @@ namespace athanor::launch {
 
 struct StartFacts {
   std::map<std::string, std::string> options;  ///< configs::flat_options
-  std::string program;                         ///< digest of the program's file
+  std::string program;                         ///< program_digest
 };
 
-/// Digest of the running program's file, 32 digits.
+/// Digest of the running program's file and its engine's, 32 digits.
 std::string program_digest();
 
 /// Compares with world rank 0. Throws ConfigError on every rank when one differs, naming it (world rank and

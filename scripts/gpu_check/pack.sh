@@ -21,7 +21,8 @@ pack_programs() {  # BUILD TO
     [[ -x $program ]] && cp -u "$program" "$to/bin/"
   done
   [[ -x $to/bin/athanor ]] || { echo "gpu_check: error: no athanor in $build/bin: build it first" >&2; exit 66; }
-  cp "$build"/lib/*.so "$to/lib/" 2>/dev/null || echo "gpu_check: note: no plugin in $build/lib (nvcc missing?)"
+  cp "$build"/lib/*.so "$to/lib/"
+  [[ -f $to/lib/libathanor_cuda.so ]] || echo "gpu_check: note: no plugin in $build/lib (nvcc missing?)"
   strip --strip-unneeded "$to"/bin/* "$to"/lib/*.so 2>/dev/null || true
 }
 

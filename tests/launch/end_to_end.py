@@ -5,6 +5,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import struct
@@ -205,6 +206,20 @@ def use_the_model():
     expect("train from the export", run("train", config("from"), f"model={{from: {HERE}/exported}}", "training.stop_after_steps=1"), 0)
 
 
+def without_engine():
+    """What is asked for a hundred times a day does not wait for LibTorch."""
+    libraries = subprocess.run(["ldd", ATHANOR], capture_output=True, text=True, check=True).stdout
+    check("the program itself needs neither LibTorch nor MPI", "libc.so" in libraries and not re.search("torch|c10|mpi", libraries), libraries)
+    (HERE / "libathanor_engine.so").write_bytes(b"")
+    light = (("check", config("light")), ("explain", "training.max_steps"), ("schema",), ("init", "quickstart"),
+             ("tokenizer", "encode", "--help"), ("shards", "stat", HERE / "train-00000.h5"), ("checkpoint", "list", HERE / "straight-fp32"))
+    for command in light:
+        expect(f"without the engine: {command[0]}", run(*command, env={"LD_LIBRARY_PATH": str(HERE)}), 0)
+    expect("an engine that is none", run("train", config("light"), env={"LD_LIBRARY_PATH": str(HERE)}), 66, "libathanor_engine.so",
+           "scripts/build.sh")
+    (HERE / "libathanor_engine.so").unlink()
+
+
 def bad_input():
     good = config("bad")
     expect("no such configuration", run("train", HERE / "none.yaml"), 66, "none.yaml")
@@ -257,6 +272,7 @@ def bad_input():
                                               HERE / "x.jsonl"), 65, "holds no model")
     expect("usage", run("generate", exported), 2, "--prompt")
     expect("no command", run(), 2)
+    expect("an unknown command", run("chek", "run.yaml"), 2, "`chek`", "did you mean `check`?")
     check("nothing half-written", not (HERE / "x.jsonl").exists() and not list(HERE.glob("*.tmp")), list(HERE.glob("*.tmp")))
 
 
@@ -317,7 +333,7 @@ def full_disk():
 
 
 try:
-    for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, kill_and_go_on, use_the_model, bad_input, full_disk):
+    for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, kill_and_go_on, use_the_model, without_engine, bad_input, full_disk):
         print(f"-- {case.__name__}", flush=True)
         case()
 finally:

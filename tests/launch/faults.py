@@ -272,15 +272,19 @@ def another_configuration():
 
 
 def another_program():
-    other = HERE / "athanor-other"
-    shutil.copy(ATHANOR, other)
-    with open(other, "ab") as file:
-        file.write(b"another build")
+    """A copy of the program, whose file or whose engine differs in a few bytes."""
     good = config("program")
-    job = Job("program", *but_rank_3(f"{ATHANOR} train {good}", f"{other} train {good}"))
-    job.fault_time = time.time()
-    expect_report("another program", job, [r"the ranks run different programs", r"world rank 3 on \S+ has the program [0-9a-f]{32}"],
-                  codes=(78,), deadline=30, flies=False)
+    for part in ("bin/athanor", "lib/libathanor_engine.so"):
+        other = HERE / pathlib.Path(part).stem
+        for file in ("bin/athanor", "lib/libathanor_engine.so"):
+            (other / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(pathlib.Path(ATHANOR).parents[1] / file, other / file)
+        with open(other / part, "ab") as file:
+            file.write(b"another build")
+        job = Job(f"other-{other.name}", *but_rank_3(f"{ATHANOR} train {good}", f"{other}/bin/athanor train {good}"))
+        job.fault_time = time.time()
+        expect_report(f"another {part}", job, [r"the ranks run different programs", r"world rank 3 on \S+ has the program [0-9a-f]{32}"],
+                      codes=(78,), deadline=30, flies=False)
 
 
 ALL = (no_fault, late_within_the_deadline, sleeping, other_shapes, skipped_collectives, another_order_of_axes, failing_by_itself,
