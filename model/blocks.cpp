@@ -3,8 +3,7 @@
 #include <algorithm>
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/IListRef.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/concat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/zeros_like.h>
@@ -197,7 +196,7 @@ class PredictionLayerBlock : public Block {
     const at::Tensor ids_T = shifted(pass.batch.ids_T, pass.batch.document_offsets, depth_, 0);
     const at::Tensor token_tD =
         rms_norm(vocabulary_parallel_embedding(hidden_tD, ids_T, *table_, tensor_), token_norm_, eps_);
-    const at::Tensor joined = at::cat({token_tD, rms_norm(hidden_tD, hidden_norm_, eps_)}, 1);
+    const at::Tensor joined = at::concat({token_tD, rms_norm(hidden_tD, hidden_norm_, eps_)}, 1);
     return layer_.forward(linear(joined, projection_), pass);
   }
   std::vector<Parameter*> parameters() override {

@@ -3,9 +3,8 @@
 #include <limits>
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/IListRef.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/concat.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/masked_fill.h>
 #include <ATen/ops/matmul.h>
@@ -51,7 +50,7 @@ AttentionResult attention(const at::Tensor& q_THQ, const at::Tensor& k_TGQ, cons
     outputs.push_back(at::stack(head_outputs, 1));
     lses.push_back(at::stack(head_lses, 1));
   }
-  return {at::cat(outputs, 0), at::cat(lses, 0)};
+  return {at::concat(outputs, 0), at::concat(lses, 0)};
 }
 
 }  // namespace athanor::kernels::reference

@@ -2,8 +2,7 @@
 #include <cmath>
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/IListRef.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/concat.h>
 #include <ATen/ops/zeros.h>
 #include <fmt/core.h>
 
@@ -125,7 +124,7 @@ at::Tensor cached_reference(const at::Tensor& q_new, const at::Tensor& k, const 
                             const AttentionOptions& options) {
   const int64_t length = k.size(0), num_new = q_new.size(0);
   const at::Tensor q =
-      at::cat({at::zeros({length - num_new, q_new.size(1), q_new.size(2)}, q_new.options()), q_new}, 0);
+      at::concat({at::zeros({length - num_new, q_new.size(1), q_new.size(2)}, q_new.options()), q_new}, 0);
   return reference::attention(q, k, v, {0, length}, options).o_THW.narrow(0, length - num_new, num_new);
 }
 
@@ -154,7 +153,7 @@ TEST(CudaAttention, WithCache) {
                 attention_with_cache(o, gq, gk, gv, num_new, length, options_of(c));
                 return {o};
               },
-              {at::cat(expected, 0)});
+              {at::concat(expected, 0)});
     }
 }
 

@@ -7,9 +7,8 @@
 #include <ostream>
 #include <vector>
 
-#include <ATen/core/IListRef.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/concat.h>
 #include <ATen/ops/full.h>
 #include <gtest/gtest.h>
 
@@ -96,7 +95,7 @@ struct DecodingBatch {
       keys.push_back(cache_of(in.k, length[i]));
       values.push_back(cache_of(in.v, length[i]));
     }
-    q = at::cat(queries, 0);
+    q = at::concat(queries, 0);
   }
   /// Every row of `o` has the bits that it has in the whole document.
   void expect_rows_of(const at::Tensor& whole, const at::Tensor& o) const {

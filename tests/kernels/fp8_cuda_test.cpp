@@ -1,7 +1,6 @@
 // Block-scaled FP8 on a GPU: quantising and reading give the bytes of the CPU; products those of the plain
 // twin, or of the CPU where that would take too long, within what each way of cuda/fp8_products.h promises.
-#include <ATen/core/IListRef.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/concat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 #include <fmt/core.h>
@@ -143,7 +142,7 @@ TEST(CudaFp8, TransposedOperands) {
             const at::Tensor on_device = testing::on_gpu(tokens).view(at::kFloat8_e4m3fn);
             return {bits(cuda::transposed_token_codes(on_device, offsets))};
           },
-          {at::cat(groups, 0)});
+          {at::concat(groups, 0)});
 }
 
 // ---- products

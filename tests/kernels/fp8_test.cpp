@@ -5,8 +5,6 @@
 #include <cstring>
 #include <limits>
 
-#include <ATen/core/IListRef.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros_like.h>
 

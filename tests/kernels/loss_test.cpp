@@ -4,8 +4,7 @@
 #include <ostream>
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/IListRef.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/concat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
@@ -214,7 +213,7 @@ TEST(LinearCrossEntropy, PartsOfTheVocabularyGiveTheWhole) {
       }
       const double tolerance = std::max(1e-5, testing::rounding_of(dtype));  // sums in another order
       EXPECT_TRUE(near(dx, whole.dx.to(at::kFloat), tolerance));
-      EXPECT_TRUE(near(at::cat(dw), whole.dw, tolerance));
+      EXPECT_TRUE(near(at::concat(dw), whole.dw, tolerance));
     }
 }
 

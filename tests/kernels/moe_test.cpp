@@ -3,8 +3,7 @@
 #include <ostream>
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/IListRef.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/concat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
@@ -224,7 +223,7 @@ TEST(Permutation, AnIdThatIsNoExpertIsRefused) {
 // The permuted rows back at their slots; dropped slots are zero. Differentiable.
 at::Tensor rows_by_slot(const at::Tensor& rows_PD, const Permutation& p, const PermuteCase& c) {
   const at::Tensor padding = at::zeros({1, rows_PD.size(1)}, rows_PD.options());
-  const at::Tensor with_padding = at::cat({padding, rows_PD}, 0);
+  const at::Tensor with_padding = at::concat({padding, rows_PD}, 0);
   return with_padding.index_select(0, p.row_of_slot.to(at::kLong) + 1)
       .view({c.num_tokens, c.num_chosen, c.hidden});
 }

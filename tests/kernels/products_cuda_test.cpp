@@ -1,7 +1,6 @@
 // Products on a GPU against fp64.
 #include <ATen/TensorOperators.h>
-#include <ATen/core/IListRef.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/concat.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/zeros.h>
 #include <fmt/core.h>
@@ -175,7 +174,7 @@ at::Tensor grouped_gradient(const at::Tensor& a, const at::Tensor& b, const std:
     products.push_back(
         product(a.narrow(0, offsets[e], count).t(), b.narrow(0, offsets[e], count)).unsqueeze(0));
   }
-  return at::cat(products, 0);
+  return at::concat(products, 0);
 }
 
 TEST(CudaProducts, Grouped) {

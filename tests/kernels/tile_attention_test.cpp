@@ -5,8 +5,6 @@
 #include <limits>
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/IListRef.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>

@@ -1,7 +1,6 @@
 // Every collective against what it must give, at any world size; each value says where it comes from.
-#include <ATen/core/IListRef.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/concat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
@@ -38,7 +37,7 @@ TEST(Collectives, AllGatherOfEveryDtypeAlsoInPlace) {
        {at::kFloat, at::kBFloat16, at::kLong, at::kByte, at::kDouble, at::kInt}) {
     std::vector<at::Tensor> parts;
     for (int r = 0; r < world().size(); ++r) parts.push_back(letter(r % 2, 0, 5, dtype));
-    const at::Tensor expected = at::cat(parts);
+    const at::Tensor expected = at::concat(parts);
     const at::Tensor out = at::zeros_like(expected);
     world().all_gather(out, parts[world().rank()]).wait();
     EXPECT_TRUE(at::equal(out, expected));
@@ -59,8 +58,8 @@ void check_all_to_all(at::ScalarType dtype, const std::function<int64_t(int, int
     to_send.push_back(letter(world().rank(), r, in_splits.back(), dtype));
     to_get.push_back(letter(r, world().rank(), out_splits.back(), dtype));
   }
-  const at::Tensor expected = at::cat(to_get), out = at::zeros_like(expected);
-  world().all_to_all(out, at::cat(to_send), out_splits, in_splits).wait();
+  const at::Tensor expected = at::concat(to_get), out = at::zeros_like(expected);
+  world().all_to_all(out, at::concat(to_send), out_splits, in_splits).wait();
   EXPECT_TRUE(at::equal(out, expected));
 }
 
@@ -89,7 +88,7 @@ TEST(Collectives, ManyInFlightCompleteInAnyOrderOfWaiting) {
   for (int i = 0; i < kInFlight; ++i) {
     std::vector<at::Tensor> parts;
     for (int r = 0; r < world().size(); ++r) parts.push_back(letter(r, i, 1000 + i, at::kFloat));
-    expected.push_back(at::cat(parts));
+    expected.push_back(at::concat(parts));
     outs.push_back(at::zeros_like(expected.back()));
     pending.push_back(world().all_gather(outs.back(), parts[world().rank()]));
   }

@@ -6,9 +6,8 @@
 #include <numeric>
 #include <thread>
 
-#include <ATen/core/IListRef.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/concat.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/full_like.h>
@@ -82,7 +81,7 @@ TEST(Nccl, AllGatherOfEveryDtypeAlsoInPlace) {
        {at::kFloat, at::kBFloat16, at::kLong, at::kByte, at::kDouble, at::kInt}) {
     std::vector<at::Tensor> parts;
     for (int r = 0; r < axis->size(); ++r) parts.push_back(letter(r % 2, 0, 1001, dtype));
-    const at::Tensor expected = at::cat(parts);
+    const at::Tensor expected = at::concat(parts);
     const at::Tensor out = on_device(at::zeros_like(expected)), in = on_device(parts[axis->rank()]);
     axis->all_gather(out, in).wait();
     EXPECT_TRUE(at::equal(on_host(out), expected)) << c10::toString(dtype);
@@ -92,9 +91,10 @@ TEST(Nccl, AllGatherOfEveryDtypeAlsoInPlace) {
 TEST(Nccl, AllGatherOfFp8CodesKeepsEveryByte) {
   const Axis axis = make_axis("codes");
   const at::Tensor bytes = at::arange(256, at::kInt).to(at::kByte);
-  const at::Tensor in = on_device(bytes), out = on_device(at::cat(std::vector(axis->size(), bytes)).zero_());
+  const at::Tensor in = on_device(bytes),
+                   out = on_device(at::concat(std::vector(axis->size(), bytes)).zero_());
   axis->all_gather(out.view(at::kFloat8_e4m3fn), in.view(at::kFloat8_e4m3fn)).wait();
-  EXPECT_TRUE(at::equal(on_host(out), at::cat(std::vector(axis->size(), bytes))));
+  EXPECT_TRUE(at::equal(on_host(out), at::concat(std::vector(axis->size(), bytes))));
 }
 
 TEST(Nccl, ExchangeEvenUnevenAndEmpty) {

@@ -4,9 +4,8 @@
 #include <numeric>
 #include <set>
 
-#include <ATen/core/IListRef.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/concat.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
@@ -65,7 +64,7 @@ TEST(TwoNodes, CollectivesCross) {
       .all_to_all(exchanged, at::full({num_rows}, static_cast<double>(rank), at::kFloat), out_splits,
                   in_splits)
       .wait();
-  EXPECT_TRUE(at::equal(exchanged, at::cat(expected)));
+  EXPECT_TRUE(at::equal(exchanged, at::concat(expected)));
   const at::Tensor sum = at::full({5}, rank + 1, at::kLong);
   world.all_reduce(sum, ReduceOp::kSum).wait();
   EXPECT_TRUE(at::equal(sum, at::full({5}, n * (n + 1) / 2, at::kLong)));
