@@ -1,9 +1,9 @@
 # athanor_test(NAME [TORCH] SOURCES ... LINK ... [LABELS unit]): a GoogleTest program, one CTest entry per program.
 # athanor_mpi_test(NAME RANKS n ... [TORCH] SOURCES ... LINK ...): the same program under mpirun once per world size.
 
-# A test file is mostly GoogleTest's headers and code that runs once: a precompiled header that holds them, and less
-# optimising, halve what it costs to compile.
-set(ATHANOR_TEST_OPTIONS $<$<CONFIG:Release>:-O1>)
+# A test file is mostly GoogleTest's headers and code that runs once: a precompiled header that holds them, and no
+# optimising, make it far cheaper to compile.
+set(ATHANOR_TEST_OPTIONS $<$<CONFIG:Release>:-O0>)
 function(athanor_compile_as_test target torch)
   target_compile_options(${target} PRIVATE ${ATHANOR_TEST_OPTIONS})
   target_compile_definitions(${target} PRIVATE

@@ -4,11 +4,11 @@
 #include <filesystem>
 #include <system_error>
 
-#include <ATen/Context.h>
 #include <c10/core/Stream.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "core/error.h"
+#include "kernels/cuda/torch_settings.h"
 
 namespace athanor::kernels {
 namespace {
@@ -81,8 +81,7 @@ at::Device open_cuda_device(int64_t index) {
         "device cuda: GPU {} has compute capability {}.{}, at least {}.{} (Ampere) is needed; set run.device "
         "to cpu",
         index, capability / 10, capability % 10, kMinCapability / 10, kMinCapability % 10);
-  at::globalContext().setAllowTF32CuBLAS(false);
-  at::globalContext().setAllowBF16ReductionCuBLAS(false, true);
+  cuda::set_product_precision();
   c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(device);
   return device;
 }

@@ -90,8 +90,15 @@ void check_command_name(const CLI::App& app, const std::string& name) {
                          near.empty() ? "" : fmt::format(", did you mean `{}`?", near));
 }
 
-/// Parses the command line and runs the command, whose errors pass through.
-core::ExitCode run_command_line(int argc, char** argv, AddCommands* add_commands) {
+}  // namespace
+
+bool has_command(AddCommands* add_commands, const std::string& name) {
+  CLI::App app;
+  add_commands(Command(app));
+  return !app.get_subcommands([&](const CLI::App* command) { return command->check_name(name); }).empty();
+}
+
+bool run_command_line(int argc, char** argv, AddCommands* add_commands) {
   CLI::App app{"Athanor: cleans text, trains and aligns mixture-of-experts language models", "athanor"};
   app.require_subcommand(1);
   app.set_version_flag("--version", "athanor 0.1.0");
@@ -101,30 +108,27 @@ core::ExitCode run_command_line(int argc, char** argv, AddCommands* add_commands
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     app.exit(error);
-    return error.get_exit_code() == 0 ? core::ExitCode::kOk : core::ExitCode::kUsage;
+    return error.get_exit_code() == 0;
   }
-  return core::ExitCode::kOk;
+  return true;
 }
 
+namespace {
+
 core::ExitCode run_and_report(int argc, char** argv, AddCommands* add_commands) {
+  using core::ExitCode;
   try {
-    return run_command_line(argc, argv, add_commands);
+    return run_command_line(argc, argv, add_commands) ? ExitCode::kOk : ExitCode::kUsage;
   } catch (const core::Error& error) {
     std::fprintf(stderr, "athanor: error: %s\n", error.what());
     return error.exit_code();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "athanor: internal error: %s\n", error.what());
-    return core::ExitCode::kInternal;
+    return ExitCode::kInternal;
   }
 }
 
 }  // namespace
-
-bool has_command(AddCommands* add_commands, const std::string& name) {
-  CLI::App app;
-  add_commands(Command(app));
-  return !app.get_subcommands([&](const CLI::App* command) { return command->check_name(name); }).empty();
-}
 
 int run_program(int argc, char** argv, AddCommands* add_commands) {
   return static_cast<int>(run_and_report(argc, argv, add_commands));

@@ -55,8 +55,12 @@ using AddCommands = void(Command root);
 /// Does `add_commands` declare the command `name`?
 bool has_command(AddCommands* add_commands, const std::string& name);
 
-/// The whole program: parses the command line, runs the command, prints help or one message about what is
-/// wrong. Returns the exit code. Nothing else prints errors or ends the process.
+/// Parses the command line and runs the command. Prints help, or what is wrong with the arguments; false: the
+/// latter. What a command throws passes through.
+bool run_command_line(int argc, char** argv, AddCommands* add_commands);
+
+/// The whole program: run_command_line, and an error becomes one message and an exit code, which is returned.
+/// Nothing else in the program prints errors or ends the process.
 int run_program(int argc, char** argv, AddCommands* add_commands);
 
 }  // namespace athanor::launch

@@ -10,7 +10,6 @@
 #include <thread>
 #include <unistd.h>
 
-#include <ATen/detail/CUDAHooksInterface.h>
 #include <fmt/core.h>
 #include <torch/headeronly/version.h>
 
@@ -126,8 +125,7 @@ ProductFacts measure_products(at::ScalarType dtype, const char* name) {
 // Opening the plugin also loads LibTorch's CUDA side, which counts the devices.
 void count_gpus(MachineFacts& facts) {
   try {
-    kernels::cuda_plugin();
-    facts.num_gpus = at::detail::getCUDAHooks().getNumGPUs();
+    facts.num_gpus = kernels::num_cuda_devices();
     if (facts.num_gpus == 0) facts.gpu_note = "the CUDA plugin opens, but no device is visible";
   } catch (const std::exception& error) {
     facts.gpu_note = error.what();

@@ -1,5 +1,6 @@
 #include "model/autograd.h"
 
+#include <ATen/DeviceAccelerator.h>  // function.h needs it and relies on ATen/Context.h, which is left out
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/edge.h>
 #include <torch/csrc/autograd/function.h>

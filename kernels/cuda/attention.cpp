@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include <ATen/Context.h>
 #include <ATen/ops/_flash_attention_backward.h>
 #include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/constant_pad_nd.h>
@@ -11,6 +10,7 @@
 
 #include "core/error.h"
 #include "kernels/cuda/plain_attention.h"
+#include "kernels/cuda/torch_settings.h"
 #include "kernels/cuda/transfer.h"
 
 namespace athanor::kernels::cuda {
@@ -59,27 +59,6 @@ struct Documents {
       }
     offsets = to_device_int32(kept, device);
   }
-};
-
-/// Flash attention's backward pass adds in any order unless LibTorch is told to be deterministic.
-class DeterministicScope {
- public:
-  DeterministicScope()
-      : was_on_(at::globalContext().deterministicAlgorithms()),
-        warned_only_(at::globalContext().deterministicAlgorithmsWarnOnly()),
-        filled_(at::globalContext().deterministicFillUninitializedMemory()) {
-    at::globalContext().setDeterministicAlgorithms(true, false);
-    at::globalContext().setDeterministicFillUninitializedMemory(false);
-  }
-  ~DeterministicScope() {
-    at::globalContext().setDeterministicAlgorithms(was_on_, warned_only_);
-    at::globalContext().setDeterministicFillUninitializedMemory(filled_);
-  }
-  DeterministicScope(const DeterministicScope&) = delete;
-  DeterministicScope& operator=(const DeterministicScope&) = delete;
-
- private:
-  bool was_on_, warned_only_, filled_;
 };
 
 struct FlashResult {

@@ -13,7 +13,7 @@ namespace athanor::tests {
 
 /// What `athanor ARGUMENTS` prints. Its errors pass through, with what was printed before in `*printed`;
 /// core::UsageError: the arguments were not understood.
-inline std::string run_command(void (*add_commands)(launch::Command root), std::vector<std::string> arguments,
+inline std::string run_command(launch::AddCommands* add_commands, std::vector<std::string> arguments,
                                std::string* printed = nullptr) {
   arguments.insert(arguments.begin(), "athanor");
   std::vector<char*> argv;
