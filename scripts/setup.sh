@@ -7,8 +7,8 @@
 set -euo pipefail
 
 packages=(
-  g++ cmake ninja-build ccache mold clang-format pkg-config git unzip time python3 python3-pip
-  libopenmpi-dev openmpi-bin libhdf5-dev libyaml-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev
+  g++ cmake ninja-build ccache mold clang-format pkg-config git unzip python3 python3-pip
+  libopenmpi-dev openmpi-bin libhdf5-dev libyaml-cpp-dev libgtest-dev libgmock-dev
   libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libsimdjson-dev libpcre2-dev libutf8proc-dev libicu-dev
   libxxhash-dev libzstd-dev zlib1g-dev libhwy-dev prometheus-cpp-dev
 )
