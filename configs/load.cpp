@@ -46,7 +46,8 @@ class Loader {
     bind_tree(root, fields_of(config_), diagnostics_, positions_);
     const bool is_no_section = root.kind == YamlNode::Kind::kScalar || root.kind == YamlNode::Kind::kList;
     if (is_no_section) return std::move(diagnostics_);
-    if (is_for_cleaning(root)) options_.purpose = Purpose::kCleaning;
+    if (options_.purpose == Purpose::kAsWritten)
+      options_.purpose = is_for_cleaning(root) ? Purpose::kCleaning : Purpose::kTraining;
     check_options_beside_from(root);
     if (options_.purpose == Purpose::kCleaning && root.find("clean") == nullptr) {
       report("clean", "clean: the section must be given; it says what is read and what is kept");

@@ -25,9 +25,8 @@ struct LoadOptions {
 RunConfig load_run_config(const std::string& path, const std::vector<std::string>& overrides = {},
                           const LoadOptions& options = {});
 
-/// The same without throwing for what is wrong inside: all errors, none if the file is fine. A file that has
-/// `clean` but no `data` and no `training` is checked as one for cleaning. Throws MissingInputError when
-/// there is no such file.
+/// The same without throwing for what is wrong inside: all errors, none if the file is fine. Throws
+/// MissingInputError when there is no such file.
 Diagnostics check_file(const std::string& path, const std::vector<std::string>& overrides,
                        const LoadOptions& options);
 

@@ -19,7 +19,8 @@ struct Violation {
 using Violations = std::vector<Violation>;
 
 /// What the configuration is about to be used for; cleaning needs no model and no training data.
-enum class Purpose { kTraining, kCleaning };
+/// kAsWritten: cleaning when the file has `clean` but neither `data` nor `training`, else training.
+enum class Purpose { kTraining, kCleaning, kAsWritten };
 
 /// All broken rules of a configuration whose single values are in range. `world_size`: the number of ranks,
 /// if known.

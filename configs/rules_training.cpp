@@ -96,9 +96,15 @@ void check_optimizer(const OptimizerConfig& optimizer, Rules& rules) {
                 "expected 2 numbers such as [0.9, 0.95], found {}", optimizer.betas.size());
 }
 
+// How many steps training.max_tokens allows; 0: it sets no limit.
+int64_t steps_of_max_tokens(const RunConfig& config) {
+  const int64_t per_step = config.training.global_batch_size * config.data.sequence_length;
+  return config.training.max_tokens / per_step + (config.training.max_tokens % per_step ? 1 : 0);
+}
+
 void check_schedule(const RunConfig& config, Rules& rules) {
   const ScheduleConfig& schedule = config.schedule;
-  const int64_t max_steps = config.training.max_steps;
+  const int64_t max_steps = config.training.max_steps, token_steps = steps_of_max_tokens(config);
   rules.require(schedule.warmup_steps == 0 || schedule.warmup_ratio == 0,
                 {"schedule.warmup_steps", "schedule.warmup_ratio"},
                 "{} steps and schedule.warmup_ratio {} both set the warm-up; keep one", schedule.warmup_steps,
@@ -106,6 +112,11 @@ void check_schedule(const RunConfig& config, Rules& rules) {
   rules.require(max_steps == 0 || schedule.warmup_steps <= max_steps,
                 {"schedule.warmup_steps", "training.max_steps"},
                 "{} is above training.max_steps {}; lower it", schedule.warmup_steps, max_steps);
+  rules.require(
+      token_steps == 0 || schedule.warmup_steps <= token_steps,
+      {"schedule.warmup_steps", "training.max_tokens", "training.global_batch_size", "data.sequence_length"},
+      "{} is above the {} steps that training.max_tokens {} allows; lower it", schedule.warmup_steps,
+      token_steps, config.training.max_tokens);
   if (schedule.decay != "wsd") return;
   const double warmup = max_steps > 0 && schedule.warmup_steps > 0
                             ? static_cast<double>(schedule.warmup_steps) / static_cast<double>(max_steps)

@@ -29,7 +29,7 @@ spdlog::level::level_enum to_spdlog(Level level) {
 std::shared_ptr<spdlog::logger> make_logger(std::vector<spdlog::sink_ptr> sinks, int rank) {
   auto logger = std::make_shared<spdlog::logger>("athanor", sinks.begin(), sinks.end());
   logger->set_level(spdlog::level::debug);
-  logger->flush_on(spdlog::level::warn);
+  logger->flush_on(spdlog::level::debug);  // a log is read while the run goes on, and after it was killed
   logger->set_pattern(fmt::format("%Y-%m-%dT%H:%M:%S.%eZ %^%-7l%$ [rank {}] %v", rank),
                       spdlog::pattern_time_type::utc);
   return logger;

@@ -44,7 +44,7 @@ std::string check_json(const std::string& path, const configs::Diagnostics& diag
 }
 
 void check(const CheckArguments& arguments) {
-  configs::LoadOptions options{.is_input_checked = true};
+  configs::LoadOptions options{.purpose = configs::Purpose::kAsWritten, .is_input_checked = true};
   if (arguments.world_size > 0) options.world_size = arguments.world_size;
   const configs::Diagnostics diagnostics = configs::check_file(arguments.path, arguments.overrides, options);
   if (arguments.is_json) print(check_json(arguments.path, diagnostics));

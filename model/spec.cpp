@@ -157,12 +157,22 @@ ParameterCounts count_parameters(const ModelSpec& s) {
   return counts;
 }
 
-double training_flops_per_token(const ModelSpec& s, int64_t sequence_length) {
+int64_t attended_pairs(const ModelSpec& s, const std::vector<int64_t>& document_offsets) {
+  int64_t pairs = 0;
+  for (size_t i = 1; i < document_offsets.size(); ++i) {
+    const int64_t length = document_offsets[i] - document_offsets[i - 1];
+    const int64_t window = s.sliding_window > 0 ? std::min(length, s.sliding_window) : length;
+    pairs += window * (window + 1) / 2 + (length - window) * window;
+  }
+  return pairs;
+}
+
+double training_flops(const ModelSpec& s, int64_t num_tokens, int64_t num_pairs) {
   const double layers = static_cast<double>(s.num_hidden_layers + s.num_nextn_predict_layers);
-  const double attention_forward = layers * static_cast<double>(s.num_attention_heads) * 2.0 *
-                                   static_cast<double>(s.query_head_dim() + s.value_head_dim()) *
-                                   static_cast<double>(sequence_length) / 2.0;
-  return 6.0 * static_cast<double>(count_parameters(s).active) + 3.0 * attention_forward;
+  const double per_pair = layers * static_cast<double>(s.num_attention_heads) * 2.0 *
+                          static_cast<double>(s.query_head_dim() + s.value_head_dim());
+  return 6.0 * static_cast<double>(count_parameters(s).active) * static_cast<double>(num_tokens) +
+         3.0 * per_pair * static_cast<double>(num_pairs);
 }
 
 }  // namespace athanor::model

@@ -106,8 +106,10 @@ struct ParameterCounts {
   int64_t total = 0, active = 0;
 };
 ParameterCounts count_parameters(const ModelSpec& spec);
-/// Training FLOP per token: 6 per active parameter plus causal attention at `sequence_length`, backward = 2
-/// forward.
-double training_flops_per_token(const ModelSpec& spec, int64_t sequence_length);
+/// (query, key) pairs that causal attention visits in documents which begin and end at `document_offsets`.
+int64_t attended_pairs(const ModelSpec& spec, const std::vector<int64_t>& document_offsets);
+/// FLOP of training on so many tokens: 6 per token and active parameter, plus attention over the pairs,
+/// backward = 2 forward.
+double training_flops(const ModelSpec& spec, int64_t num_tokens, int64_t num_pairs);
 
 }  // namespace athanor::model

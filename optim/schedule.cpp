@@ -42,6 +42,8 @@ Schedule::Schedule(const ScheduleOptions& options) : options_(options) {
   warmup_steps_ = options.warmup_steps ? options.warmup_steps : steps_of_ratio(options.warmup_ratio, total);
   if (has_final_phase)
     decay_steps_ = options.decay_steps ? options.decay_steps : steps_of_ratio(options.decay_ratio, total);
+  const bool both_rounded_up = !options.decay_steps && warmup_steps_ + decay_steps_ == total + 1;
+  if (both_rounded_up && decay_steps_ > 0) --decay_steps_;
   if (warmup_steps_ > total || decay_steps_ > total - warmup_steps_)
     throw core::ConfigError("{} warm-up and {} decay steps do not fit into {} steps", warmup_steps_,
                             decay_steps_, total);

@@ -14,4 +14,17 @@ else
   options+=(--oversubscribe --mca btl self,vader --mca btl_vader_single_copy_mechanism "$single_copy")
 fi
 ((EUID == 0)) && options+=(--allow-run-as-root)
-exec mpirun "${options[@]}" "$@"
+
+# Told to end (SIGTERM, Ctrl-C), mpirun kills its ranks a second later: too soon for a checkpoint. So it runs in a process
+# group of its own, and the first such signal reaches it as SIGUSR1, which it passes on to the ranks; the next one as SIGTERM.
+set -m
+setpriv --pdeathsig TERM mpirun "${options[@]}" "$@" <&0 &
+job=$!
+stop() { kill -s "$1" "$job" 2>/dev/null || true; trap 'stop TERM' TERM INT HUP; interrupted=yes; }
+trap 'stop USR1' TERM INT HUP
+interrupted=yes
+while [[ $interrupted ]]; do  # a signal ends `wait` before the job ends
+  interrupted=
+  wait "$job" && code=0 || code=$?
+done
+exit "$code"

@@ -79,9 +79,21 @@ RunCounters CheckpointKeeper::resume(const ResumeChoice& choice) {
       last_saved_step_ = counters.step;
     }
     core::log::info("resumed from {} (step {}, {} samples)", path, counters.step, counters.consumed_samples);
+    warn_of_newer(counters.step);
   }
   writer_ = std::make_unique<checkpoints::CheckpointWriter>(writer_options_);
   return counters;
+}
+
+void CheckpointKeeper::warn_of_newer(int64_t step) const {
+  if (world_.rank() != 0) return;
+  const auto all = checkpoints::list_checkpoints(core::posix_file_system(), directory_);
+  if (all.empty() || static_cast<int64_t>(all.back().step) <= step) return;
+  core::log::warning(
+      "{} also holds checkpoints up to step {}: until this run has passed it, a start without --resume goes "
+      "on from "
+      "there; remove them to stay on this branch",
+      directory_, all.back().step);
 }
 
 bool CheckpointKeeper::is_due(int64_t step) const {

@@ -43,6 +43,8 @@ class CheckpointKeeper {
 
  private:
   std::optional<std::string> find(const ResumeChoice& choice) const;
+  /// Of a branch that the next start would prefer to the one resumed at `step`.
+  void warn_of_newer(int64_t step) const;
 
   std::string directory_, config_yaml_;
   configs::Interval every_;

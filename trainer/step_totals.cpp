@@ -43,7 +43,8 @@ double sum_by_micro_batch(const std::vector<double>& values, parallel::Communica
 }
 
 StepTotals::StepTotals(const model::Model& model, const StepAxes& axes)
-    : axes_(axes),
+    : spec_(model.spec),
+      axes_(axes),
       loss_sums_(static_cast<size_t>(model.spec.num_nextn_predict_layers) + 1),
       expert_tokens_(static_cast<size_t>(model.num_moe_layers),
                      std::vector<int64_t>(static_cast<size_t>(model.spec.n_routed_experts), 0)) {}
@@ -53,6 +54,7 @@ void StepTotals::add(const model::PassContext& pass) {
     loss_sums_[depth].push_back(pass.loss_sum[depth]);
   balance_losses_.push_back(pass.balance_loss);
   num_tokens_ += pass.batch.ids_T.size(0);
+  num_pairs_ += model::attended_pairs(spec_, pass.batch.document_offsets);
   num_dropped_ += pass.num_dropped;
   for (size_t layer = 0; layer < expert_tokens_.size(); ++layer) {
     const auto& counted = pass.expert_tokens[layer];
@@ -71,9 +73,10 @@ void StepTotals::report(const std::vector<int64_t>& num_labels, StepResult& resu
   for (size_t depth = 1; depth < loss_sums_.size(); ++depth) result.mtp_losses.push_back(mean(depth));
   result.balance_loss = sum_by_micro_batch(balance_losses_, axes_.data);
 
-  std::vector<int64_t> tokens = {num_tokens_};
-  sum_over_ranks(tokens, axes_.data);
-  result.num_tokens = tokens.front();
+  std::vector<int64_t> sizes = {num_tokens_, num_pairs_};
+  sum_over_ranks(sizes, axes_.data);
+  result.num_tokens = sizes[0];
+  result.num_pairs = sizes[1];
   // The ranks that share a micro batch have counted the choices of different tokens.
   std::vector<int64_t> counts = {num_dropped_};
   for (const auto& layer : expert_tokens_) counts.insert(counts.end(), layer.begin(), layer.end());

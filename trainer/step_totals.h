@@ -29,11 +29,12 @@ class StepTotals {
   void report(const std::vector<int64_t>& num_labels, StepResult& result);
 
  private:
+  const model::ModelSpec& spec_;
   StepAxes axes_;
   std::vector<std::vector<double>> loss_sums_;  ///< [depth][micro batch]
   std::vector<double> balance_losses_;
   std::vector<std::vector<int64_t>> expert_tokens_;
-  int64_t num_tokens_ = 0, num_dropped_ = 0;
+  int64_t num_tokens_ = 0, num_pairs_ = 0, num_dropped_ = 0;
 };
 
 }  // namespace athanor::trainer

@@ -28,6 +28,7 @@ struct StepResult {
   double grad_norm = 0;            ///< before clipping
   double learning_rate = 0;
   int64_t num_tokens = 0;   ///< of the global batch
+  int64_t num_pairs = 0;    ///< model::attended_pairs of the global batch
   bool is_skipped = false;  ///< the gradient or the loss was not finite: nothing was updated
   std::vector<std::vector<int64_t>> expert_tokens;  ///< per MoE layer, of the global batch, dropped ones too
   double dropped_share = 0;  ///< of all choices of experts: those that found no place (CapacityOptions)

@@ -28,10 +28,10 @@ double unix_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// The run's directory: resolved configuration and tokenizer, so that the run explains itself.
+// The run's directory: resolved configuration and tokenizer, so that the run explains itself. Written by a
+// start that nothing speaks against any more: one that is refused leaves the run as it was.
 void write_run_files(const configs::RunConfig& config) {
   auto& fs = core::posix_file_system();
-  fs.create_directories(config.run_dir());
   core::write_file_atomically(fs, config.run_dir() + "/config.yaml", configs::to_yaml(config));
   if (!config.data.tokenizer.empty())
     core::write_file_atomically(fs, config.run_dir() + "/tokenizer.json",
@@ -74,9 +74,9 @@ class Run {
         keeper_(config_, parts_, session.world()),
         observers_(make_observers(options, parts_, session.rank())) {
     counters_ = keeper_.resume(options.resume);
+    if (session.rank() == 0) write_run_files(config_);
     observers_.on_resume(static_cast<uint64_t>(counters_.step));
     peak_flops_ = measure_peak(config_, parts_.device, session.world());
-    flops_per_token_ = model::training_flops_per_token(parts_.model->spec, config_.data.sequence_length);
     log_start();
   }
 
@@ -84,9 +84,8 @@ class Run {
     data::BatchStream stream(parts_.train_data, plan(),
                              {.num_batches = static_cast<int>(config_.data.prefetch)});
     const int64_t first_step = counters_.step;
-    while (counters_.step < parts_.total_steps) {
+    while (counters_.step < parts_.total_steps && !is_out_of_patience()) {
       take_step(stream);
-      if (is_out_of_patience()) break;
       const Observation seen = observe_together();
       if (seen.stop_requested) return end(Outcome::kStopRequested);
       if (config_.training.stop_after_steps &&
@@ -161,7 +160,8 @@ class Run {
                                .tokens_per_second = static_cast<double>(result.num_tokens) / seconds,
                                .step_seconds = seconds,
                                .time = unix_time()};
-    record.mfu = record.tokens_per_second * flops_per_token_ / peak_flops_;
+    record.mfu = model::training_flops(parts_.model->spec, result.num_tokens, result.num_pairs) / seconds /
+                 peak_flops_;
     if (!result.expert_tokens.empty())
       record.extra.emplace_back("expert_load_max_over_mean", expert_load_max_over_mean(result.expert_tokens));
     if (config_.model.expert_capacity_factor > 0)
@@ -246,14 +246,14 @@ class Run {
   CheckpointKeeper keeper_;
   observe::ObserverList observers_;
   RunCounters counters_;
-  double peak_flops_ = 0, flops_per_token_ = 0;
+  double peak_flops_ = 0;
   bool save_is_pending_ = false;
 };
 
 }  // namespace
 
 Outcome train(const TrainerOptions& options, parallel::Session& session) {
-  if (session.rank() == 0) write_run_files(options.config);
+  if (session.rank() == 0) core::posix_file_system().create_directories(options.config.run_dir());
   session.world().barrier();
   return Run(options, session).loop();
 }

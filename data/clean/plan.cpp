@@ -113,6 +113,13 @@ std::string report_path(const configs::CleanConfig& config) {
                                : config.report;
 }
 
+void create_report_directories(const configs::CleanConfig& config, core::FileSystem& fs) {
+  for (const std::string& path : {report_path(config), config.report_html}) {
+    const std::string directory = std::filesystem::path(path).parent_path().string();
+    if (!directory.empty()) fs.create_directories(directory);
+  }
+}
+
 std::string output_path(const configs::CleanConfig& config, size_t file_idx) {
   if (config.output_file_bytes == 0) return config.output;
   const size_t at = suffix_begin(config.output);

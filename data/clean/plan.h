@@ -24,6 +24,8 @@ std::vector<InputFile> list_inputs(const configs::CleanConfig& config);
 
 std::string work_directory(const configs::CleanConfig& config);
 std::string report_path(const configs::CleanConfig& config);
+/// Throws CannotWriteError; done first, so that it does not come after hours of cleaning.
+void create_report_directories(const configs::CleanConfig& config, core::FileSystem& fs);
 
 /// `output` itself, or with -00000 before its suffixes when output is split.
 std::string output_path(const configs::CleanConfig& config, size_t file_idx);

@@ -82,6 +82,8 @@ const RuleCase kRuleCases[] = {
     {{"schedule.warmup_steps=5", "schedule.warmup_ratio=0.1"},
      "schedule.warmup_steps: 5 steps and schedule.warmup_ratio 0.1 both set the warm-up; keep one"},
     {{"schedule.warmup_steps=11"}, "schedule.warmup_steps: 11 is above training.max_steps 10; lower it"},
+    {{"schedule.warmup_steps=9", "training.max_tokens=100"},
+     "schedule.warmup_steps: 9 is above the 1 steps that training.max_tokens 100 allows; lower it"},
     {{"schedule.decay=wsd", "schedule.decay_ratio=0.6", "schedule.warmup_ratio=0.5"},
      "schedule.decay_ratio: 0.6 of the steps for the decay and 0.5 for the warm-up are more than all"},
     {{"schedule.decay=wsd", "schedule.decay_ratio=0.6", "schedule.warmup_steps=5"},

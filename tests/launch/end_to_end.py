@@ -139,12 +139,14 @@ def cut_the_layers():
 def stop_by_signal():
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         stop_by(number)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        stop_by(number, MPIRUN, "-np", "2")
 
 
-def stop_by(number):
-    name = f"stopped-{number.name}"
+def stop_by(number, *launcher):
+    name = f"stopped-{number.name}-{len(launcher)}"
     path = config(name)
-    process = subprocess.Popen([ATHANOR, "train", str(path), "training.max_steps=100000"], stdout=subprocess.PIPE,
+    process = subprocess.Popen([*launcher, ATHANOR, "train", str(path), "training.max_steps=100000"], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
     deadline = time.time() + 60
     while time.time() < deadline and not (HERE / name / "metrics.jsonl").exists():
@@ -152,12 +154,22 @@ def stop_by(number):
     time.sleep(0.5)
     process.send_signal(number)
     output = "".join(process.communicate(timeout=60))
-    check(f"{number.name}: exit code 75 and a checkpoint", process.returncode == 75 and "start the same command again" in output,
+    check(f"{name}: exit code 75 and a checkpoint", process.returncode == 75 and "start the same command again" in output,
           (process.returncode, output))
     steps = [m[0] for m in metrics(name)]
     expect("and on from there", run("train", path, "training.max_steps=100000", "training.stop_after_steps=2"), 0, "resumed from")
     after = [m[0] for m in metrics(name)]
     check("no step twice, none left out", after == list(range(1, steps[-1] + 3)), (steps[-1], after[-4:]))
+
+
+def stop_early():
+    """A run that ended by its patience has ended: the same command does nothing more."""
+    path, patience = config("patient"), ("training.early_stop_patience=1", "training.validate_every=2", "optimizer.learning_rate=1e-30")
+    expect("out of patience", run("train", path, *patience), 0, "training.early_stop_patience")
+    steps = [m[0] for m in metrics("patient")]
+    check("it ended early", 0 < len(steps) < 12, steps)
+    expect("started again", run("train", path, *patience), 0, "resumed from")
+    check("no step more", steps == [m[0] for m in metrics("patient")], metrics("patient"))
 
 
 def kill_and_go_on():
@@ -242,6 +254,12 @@ def bad_input():
                                                       "training.max_steps=20"), 78, "hidden_size")
     expect("another seed than the checkpoint's", run("train", config("straight-fp32"), "run.seed=8", "training.max_steps=20"), 78,
            "run.seed")
+    before = {name: (HERE / "straight-fp32" / name).read_bytes() for name in ("config.yaml", "tokenizer.json", "metrics.jsonl")}
+    expect("another tokenizer for an old run", run("train", config("straight-fp32"), f"data.tokenizer={HERE}/other.json"), 78, "digest")
+    check("a start that is refused changes nothing", before == {name: (HERE / "straight-fp32" / name).read_bytes() for name in before})
+    (HERE / "cleaning.yaml").write_text(f"clean: {{inputs: [{{path: {HERE}/raw.jsonl}}], output: {HERE}/again.jsonl}}\n")
+    expect("a configuration for cleaning", run("train", HERE / "cleaning.yaml"), 78, "data.train")
+    expect("which is fine for what it is", run("check", HERE / "cleaning.yaml"), 0)
     expect("never resume into an old run", run("train", config("straight-fp32"), "--resume", "never"), 78, "--resume never")
     expect("resume from nothing", run("train", good, "--resume", HERE / "nothing"), 66, "nothing")
     expect("a directory that cannot be written", run("train", good, "run.dir=/proc/none", "checkpoint.dir=/proc/none/c"), 73, "/proc/none")
@@ -316,7 +334,7 @@ def full_disk():
     }.items():
         result, left = on_small_disk("16k", f"{ATHANOR} {command}")
         expect(f"{name} on a full disk", result, 74, "No space left on device", str(disk))
-        check(f"{name}: nothing half-written", all(file.startswith("run/") for file in left), left)
+        check(f"{name}: nothing half-written", all(file.startswith(("run/", "checkpoints/.writer.lock")) and ".tmp" not in file for file in left), left)
 
     # It fills up in the middle of a run. What was saved stays good; with space again, the run goes on as if nothing had been.
     train = f"{ATHANOR} train {config('filling')} run.dir={disk}/run checkpoint.dir={disk}/checkpoints"
@@ -333,7 +351,7 @@ def full_disk():
 
 
 try:
-    for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, kill_and_go_on, use_the_model, without_engine, bad_input, full_disk):
+    for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, stop_early, kill_and_go_on, use_the_model, without_engine, bad_input, full_disk):
         print(f"-- {case.__name__}", flush=True)
         case()
 finally:
