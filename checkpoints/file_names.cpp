@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
-#include <unistd.h>
 #include <vector>
 
 #include "checkpoints/bounded_json.h"
@@ -46,10 +45,6 @@ void create_durable_directories(core::FileSystem& fs, const std::string& path) {
   for (std::string at = path; !fs.exists(at); at = parent_directory(at)) created.push_back(at);
   fs.create_directories(path);
   for (const std::string& directory : created) fs.sync_directory(parent_directory(directory));
-}
-
-std::string temporary_name(const std::string& path) {
-  return fmt::format("{}.{}.tmp", path, ::getpid());
 }
 
 bool is_symbolic_link(const std::string& path) {

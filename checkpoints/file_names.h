@@ -19,9 +19,6 @@ std::string parent_directory(const std::string& path);
 /// FileSystem::create_directories.
 void create_durable_directories(core::FileSystem& fs, const std::string& path);
 
-/// The name under which `path` is written before it is renamed.
-std::string temporary_name(const std::string& path);
-
 /// True when `path` is a symbolic link on the machine's file system.
 bool is_symbolic_link(const std::string& path);
 

@@ -97,13 +97,13 @@ std::span<const std::byte> SafetensorsFile::view(const SafetensorsEntry& entry) 
 
 SafetensorsWriter::SafetensorsWriter(core::FileSystem& fs, std::string path,
                                      std::span<const TensorInfo> tensors, const SafetensorsMetadata& metadata)
-    : fs_(fs), path_(std::move(path)), temporary_path_(temporary_name(path_)) {
+    : fs_(fs), path_(std::move(path)), unfinished_(core::begin_output(path_)) {
   std::set<std::string_view> names;
   for (const TensorInfo& info : tensors) {
     ATHANOR_CHECK(names.insert(info.name).second, "tensor {} is written twice to {}", info.name, path_);
     expected_bytes_ += info.num_bytes();
   }
-  file_ = fs_.create(temporary_path_);
+  file_ = fs_.create(unfinished_.path());
   try {
     file_->append(std::string_view(make_safetensors_header(tensors, metadata)));
   } catch (const core::Error&) {
@@ -119,7 +119,7 @@ SafetensorsWriter::~SafetensorsWriter() {
 void SafetensorsWriter::discard() noexcept {
   file_.reset();
   try {
-    fs_.remove_all(temporary_path_);
+    fs_.remove_all(unfinished_.path());
   } catch (const core::Error&) {  // whoever gave up has an error to report; this one adds nothing
   }
 }
@@ -136,7 +136,7 @@ void SafetensorsWriter::finish() {
                 appended_bytes_, path_, expected_bytes_);
   file_->sync();
   file_->close();
-  fs_.rename(temporary_path_, path_);
+  fs_.rename(unfinished_.path(), path_);
   file_.reset();
   fs_.sync_directory(parent_directory(path_));
 }

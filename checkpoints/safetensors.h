@@ -18,6 +18,7 @@
 #include "checkpoints/safetensors_header.h"
 #include "checkpoints/tensor_info.h"
 #include "core/file_system.h"
+#include "core/output_files.h"
 
 namespace athanor::checkpoints {
 
@@ -78,7 +79,8 @@ class SafetensorsWriter {
   void discard() noexcept;
 
   core::FileSystem& fs_;
-  std::string path_, temporary_path_;
+  std::string path_;
+  core::UnfinishedOutput unfinished_;
   std::unique_ptr<core::WritableFile> file_;
   uint64_t expected_bytes_ = 0;
   uint64_t appended_bytes_ = 0;

@@ -5,11 +5,11 @@
 
 #include <fmt/format.h>
 
-#include "checkpoints/file_names.h"
 #include "checkpoints/safetensors.h"
 #include "checkpoints/weights_directory.h"
 #include "core/error.h"
 #include "core/json.h"
+#include "core/output_files.h"
 
 namespace athanor::checkpoints {
 namespace {
@@ -84,7 +84,8 @@ void write_weights(core::FileSystem& fs, const std::string& directory, std::span
                    const TensorSource& source, uint64_t max_shard_bytes) {
   fs.create_directories(directory);
   const auto shards = plan_shards(tensors, max_shard_bytes);
-  const std::string staging = fmt::format("{}/{}", directory, temporary_name("weights"));
+  const core::UnfinishedOutput unfinished(core::temporary_name(directory + "/weights"));
+  const std::string& staging = unfinished.path();
   fs.create_directories(staging);
   try {
     for (const Shard& shard : shards) {

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/output_files.h"
 
 namespace athanor::core {
 namespace {
@@ -24,6 +25,9 @@ std::string reason(int error) {
 [[noreturn]] void throw_open_error(const char* what, const std::string& path, int error, bool writing) {
   if (!writing && (error == ENOENT || error == ENOTDIR))
     throw MissingInputError("{}: no such file; check the path", path);
+  if (!writing && error == EISDIR) throw DataError("{}: a file was expected, this is a directory", path);
+  if (!writing && (error == EACCES || error == EPERM || error == ELOOP || error == ENAMETOOLONG))
+    throw MissingInputError("{}: cannot be opened: {}; check the path", path, reason(error));
   if (writing && error != EIO && error != ENOSPC && error != EDQUOT)
     throw CannotWriteError("cannot {} {}: {}", what, path, reason(error));
   throw IoError("cannot {} {}: {}", what, path, reason(error));
@@ -104,7 +108,7 @@ class PosixFileSystem : public FileSystem {
     struct stat info {};
     if (::fstat(fd, &info) != 0 || S_ISDIR(info.st_mode)) {
       ::close(fd);
-      throw DataError("{}: a file was expected, this is a directory", path);
+      throw_open_error("open", path, EISDIR, false);
     }
     return std::make_unique<PosixReadableFile>(fd, static_cast<uint64_t>(info.st_size), path);
   }
@@ -200,7 +204,8 @@ std::string read_text_file(FileSystem& fs, const std::string& path, uint64_t max
 }
 
 void write_file_atomically(FileSystem& fs, const std::string& path, std::string_view content) {
-  const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
+  const UnfinishedOutput unfinished = begin_output(path);
+  const std::string& temporary = unfinished.path();
   try {
     auto file = fs.create(temporary);
     file->append(content);

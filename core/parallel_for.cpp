@@ -5,6 +5,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -20,17 +21,16 @@ thread_local bool t_inside_piece = false;
 class ThreadPool {
  public:
   explicit ThreadPool(int num_threads) {
-    for (int i = 1; i < num_threads; ++i) helpers_.emplace_back([this] { help(); });
-  }
-  ~ThreadPool() {
-    {
-      std::lock_guard lock(mutex_);
-      stopping_ = true;
-      generation_.fetch_add(1);
+    try {
+      for (int i = 1; i < num_threads; ++i) helpers_.emplace_back([this] { help(); });
+    } catch (const std::system_error& error) {
+      const size_t num_started = helpers_.size() + 1;
+      stop();
+      throw IoError("{} of {} compute threads could be started: {}; ask for fewer", num_started, num_threads,
+                    error.code().message());
     }
-    wake_.notify_all();
-    for (auto& helper : helpers_) helper.join();
   }
+  ~ThreadPool() { stop(); }
 
   int size() const { return static_cast<int>(helpers_.size()) + 1; }
 
@@ -52,6 +52,16 @@ class ThreadPool {
   }
 
  private:
+  void stop() {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+      generation_.fetch_add(1);
+    }
+    wake_.notify_all();
+    for (auto& helper : helpers_) helper.join();
+  }
+
   void take_pieces() {
     t_inside_piece = true;
     for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < num_pieces_;) {

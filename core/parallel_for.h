@@ -8,6 +8,7 @@
 namespace athanor::core {
 
 /// Sets how many threads `parallel_for` uses, the caller included (>= 1). Not while a loop is running.
+/// IoError when the system does not give so many; then the number stays as it was.
 void set_num_threads(int num_threads);
 int num_threads();
 

@@ -1,15 +1,19 @@
 // athanor clean CONFIG [clean.key=value ...]
-#include <cstdio>
+#include <charconv>
 #include <memory>
+#include <optional>
 
 #include "configs/load.h"
 #include "core/error.h"
 #include "core/file_system.h"
+#include "core/output_files.h"
 #include "core/parallel_for.h"
+#include "data/clean/plan.h"
 #include "data/clean/report.h"
 #include "data/clean/run_clean.h"
 #include "launch/commands.h"
 #include "launch/environment.h"
+#include "launch/file_outputs.h"
 #include "launch/output.h"
 #include "parallel/session.h"
 
@@ -26,9 +30,11 @@ struct CleanArguments {
 
 clean::Shard parse_shard(const std::string& text) {
   clean::Shard shard;
-  char rest = 0;
-  if (std::sscanf(text.c_str(), "%d/%d%c", &shard.index, &shard.count, &rest) != 2 || shard.index < 0 ||
-      shard.index >= shard.count)
+  const char* const end = text.data() + text.size();
+  const auto index = std::from_chars(text.data(), end, shard.index);
+  const bool has_both = index.ec == std::errc() && index.ptr != end && *index.ptr == '/';
+  const auto count = std::from_chars(has_both ? index.ptr + 1 : end, end, shard.count);
+  if (count.ec != std::errc() || count.ptr != end || shard.index < 0 || shard.index >= shard.count)
     throw core::UsageError("--shard {}: expected I/N with I from 0 to N-1, such as 0/8", text);
   return shard;
 }
@@ -41,6 +47,10 @@ void merge(const CleanArguments& arguments, const configs::CleanConfig& config, 
 // Under mpirun every rank takes its share of the documents; the result is the same for any number of ranks.
 void run_on_ranks(const CleanArguments& arguments, const configs::CleanConfig& config,
                   parallel::Session& session) {
+  const std::string stages = clean::work_directory(config);
+  std::optional<core::UnfinishedOutput> unfinished;  // nothing goes on from what stage 1 left here
+  if (session.rank() == 0 && !core::posix_file_system().exists(stages)) unfinished.emplace(stages);
+  session.world().barrier();
   clean::clean_shard(config, core::posix_file_system(), {session.rank(), session.size()});
   session.world().barrier();
   if (session.rank() == 0) merge(arguments, config, session.size());
@@ -52,6 +62,7 @@ void run_clean(const CleanArguments& arguments) {
   const configs::CleanConfig config = configs::load_run_config(arguments.config, arguments.overrides,
                                                                {.purpose = configs::Purpose::kCleaning})
                                           .clean;
+  clean_up_on_signals();
   const auto session =
       parallel::start_session({.under_mpi_launcher = launcher_facts().is_under_mpi, .timeout_s = 86400});
   core::set_num_threads(threads_per_rank(config.threads, session->local_size()));

@@ -1,8 +1,10 @@
 #include "launch/command_line.h"
 
 #include <algorithm>
+#include <concepts>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <optional>
 
@@ -12,6 +14,14 @@
 #include "core/error.h"
 
 namespace athanor::launch {
+namespace {
+
+// CLI11 lets -1 wrap around where an unsigned number is read.
+std::string refuse_negative(const std::string& text) {
+  return text.find('-') == std::string::npos ? "" : fmt::format("expected 0 or more, got {}", text);
+}
+
+}  // namespace
 
 Option& Option::required() {
   option_->required();
@@ -29,7 +39,13 @@ Option& Option::one_of(const std::vector<std::string>& choices) {
 }
 
 Option& Option::above_zero() {
-  option_->check(CLI::PositiveNumber);
+  option_->check(
+      [](const std::string& text) {
+        return std::strtod(text.c_str(), nullptr) > 0
+                   ? ""
+                   : fmt::format("expected a number above 0, got {}", text);
+      },
+      "POSITIVE");
   return *this;
 }
 
@@ -57,7 +73,9 @@ void Command::requires_command() {
 
 template <typename T>
 Option Command::add_option(const std::string& name, T& variable, const std::string& help) {
-  return Option(app_.add_option(name, variable, help));
+  CLI::Option* const option = app_.add_option(name, variable, help);
+  if constexpr (std::unsigned_integral<T>) option->check(refuse_negative);
+  return Option(option);
 }
 template Option Command::add_option(const std::string&, int&, const std::string&);
 template Option Command::add_option(const std::string&, int64_t&, const std::string&);

@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "inference/export_hf.h"
 #include "launch/commands.h"
+#include "launch/file_outputs.h"
 
 namespace athanor::launch {
 namespace {
@@ -14,6 +15,7 @@ struct ExportArguments {
 };
 
 void run_export(const ExportArguments& arguments) {
+  clean_up_on_signals();
   inference::ModelFiles files = inference::open_model(arguments.model);
   inference::export_hf(files, {.output = arguments.output,
                                .dtype = arguments.dtype == "fp32" ? at::kFloat : at::kBFloat16,

@@ -7,6 +7,7 @@
 #include "core/json.h"
 #include "inference/generate.h"
 #include "launch/commands.h"
+#include "launch/file_outputs.h"
 #include "launch/model_arguments.h"
 #include "launch/output.h"
 
@@ -56,6 +57,10 @@ void run_generate(GenerateArguments& arguments) {
     throw core::UsageError("generate: give either --prompt TEXT or --input FILE with --output FILE");
   if (!arguments.input.empty() && arguments.output.empty())
     throw core::UsageError("generate: --input FILE needs --output FILE");
+  if (arguments.prompt && !arguments.output.empty())
+    throw core::UsageError("generate: --prompt prints its text; --output FILE goes with --input FILE");
+  clean_up_on_signals();
+  check_outputs({arguments.input}, {arguments.output});
   inference::check(arguments.options.sampling);
   OpenModel opened = open(arguments.model);
   if (!arguments.ignore_eos) arguments.options.stop_tokens = opened.eos_token_ids;

@@ -7,11 +7,11 @@
 #include <memory>
 #include <sched.h>
 #include <system_error>
-#include <unistd.h>
 #include <vector>
 
 #include "core/error.h"
 #include "core/file_system.h"
+#include "core/output_files.h"
 #include "core/parallel_for.h"
 #include "launch/output.h"
 
@@ -26,10 +26,9 @@ class LineReader {
  public:
   explicit LineReader(const std::string& path) : path_(path) {
     if (path == "-") return;
-    if (std::filesystem::is_directory(path))
-      throw core::DataError("{}: a file was expected, this is a directory", path);
     file_.open(path, std::ios::binary);
-    if (!file_) throw core::MissingInputError("{}: cannot be opened; check the path", path);
+    core::FileSystem& fs = core::posix_file_system();
+    if (!file_ || fs.is_directory(path)) fs.open(path);  // which says what is wrong
   }
 
   std::vector<Line> next_batch() {
@@ -72,17 +71,17 @@ class StandardOutputWriter : public LineWriter {
 class FileWriter : public LineWriter {
  public:
   explicit FileWriter(const std::string& path)
-      : path_(path), temporary_(fmt::format("{}.{}.tmp", path, ::getpid())), file_(fs_.create(temporary_)) {}
+      : path_(path), unfinished_(core::begin_output(path)), file_(fs_.create(unfinished_.path())) {}
   ~FileWriter() override {
     if (!file_) return;
     std::error_code ignored;  // an error is already on its way
-    std::filesystem::remove(temporary_, ignored);
+    std::filesystem::remove(unfinished_.path(), ignored);
   }
   void write(const std::string& text) override { file_->append(text); }
   void publish() override {
     file_->sync();
     file_->close();
-    fs_.rename(temporary_, path_);
+    fs_.rename(unfinished_.path(), path_);
     file_.reset();
     const auto folder = std::filesystem::path(path_).parent_path();
     fs_.sync_directory(folder.empty() ? "." : folder.string());
@@ -90,7 +89,8 @@ class FileWriter : public LineWriter {
 
  private:
   core::FileSystem& fs_ = core::posix_file_system();
-  std::string path_, temporary_;
+  std::string path_;
+  core::UnfinishedOutput unfinished_;
   std::unique_ptr<core::WritableFile> file_;
 };
 
@@ -100,6 +100,11 @@ std::unique_ptr<LineWriter> open_writer(const std::string& path) {
 }
 
 }  // namespace
+
+void for_each_line(const std::string& input, const std::function<void(const Line&)>& visit) {
+  for (LineReader reader(input); !reader.is_at_end();)
+    for (const Line& line : reader.next_batch()) visit(line);
+}
 
 void convert_lines(const std::string& input, const std::string& output,
                    const std::function<std::string(const Line&)>& convert) {

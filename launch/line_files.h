@@ -1,4 +1,5 @@
-// Commands that map one line to one line, from a file or the standard input to a file or the standard output.
+// Text line by line: for commands that read lines, or map one line to one line, from a file or the standard
+// input to a file or the standard output.
 #pragma once
 
 #include <functional>
@@ -10,6 +11,10 @@ struct Line {
   std::string text;   ///< without its line feed
   std::string where;  ///< FILE:LINE, for errors
 };
+
+/// Calls visit(line) for every line of `input` that is not blank, in order; `-` is the standard input.
+/// Errors: as FileSystem::open, and DataError for a line of more than 1 GiB.
+void for_each_line(const std::string& input, const std::function<void(const Line&)>& visit);
 
 /// Writes convert(line) for every line of `input` that is not blank, in order, many lines at a time on all
 /// threads.

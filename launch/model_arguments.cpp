@@ -1,7 +1,5 @@
 #include "launch/model_arguments.h"
 
-#include <fstream>
-
 #include <ATen/Parallel.h>
 
 #include "core/error.h"
@@ -9,6 +7,7 @@
 #include "core/parallel_for.h"
 #include "kernels/cuda_plugin.h"
 #include "launch/environment.h"
+#include "launch/line_files.h"
 
 namespace athanor::launch {
 
@@ -79,16 +78,11 @@ std::vector<int64_t> ids_of(const json& object, const char* text_key, const Open
 
 void for_each_object(const std::string& path,
                      const std::function<void(const json&, const std::string&)>& visit) {
-  std::ifstream file(path);
-  if (!file) throw core::MissingInputError("{}: no such file; check the path", path);
-  std::string line;
-  for (int64_t number = 1; std::getline(file, line); ++number) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const std::string where = fmt::format("{}:{}", path, number);
-    const json object = json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!object.is_object()) throw core::DataError("{}: expected a JSON object on the line", where);
-    visit(object, where);
-  }
+  for_each_line(path, [&](const Line& line) {
+    const json object = json::parse(line.text, nullptr, /*allow_exceptions=*/false);
+    if (!object.is_object()) throw core::DataError("{}: expected a JSON object on the line", line.where);
+    visit(object, line.where);
+  });
 }
 
 }  // namespace athanor::launch

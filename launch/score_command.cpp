@@ -7,6 +7,7 @@
 #include "core/json.h"
 #include "inference/score.h"
 #include "launch/commands.h"
+#include "launch/file_outputs.h"
 #include "launch/model_arguments.h"
 
 namespace athanor::launch {
@@ -44,6 +45,8 @@ void write_logits(const std::string& path, inference::LoadedModel& model,
 }
 
 void run_score(const ScoreArguments& arguments) {
+  clean_up_on_signals();
+  check_outputs({arguments.input}, {arguments.output, arguments.logits});
   OpenModel opened = open(arguments.model);
   std::vector<std::vector<int64_t>> sequences;
   for_each_object(arguments.input, [&](const json& object, const std::string& where) {

@@ -15,6 +15,7 @@
 #include "data/shards/shard_verify.h"
 #include "data/tokenizer/tokenizer.h"
 #include "launch/commands.h"
+#include "launch/file_outputs.h"
 #include "launch/line_files.h"
 #include "launch/output.h"
 
@@ -93,6 +94,10 @@ std::string to_text(const ShardBuildSummary& summary) {
 }
 
 void build(BuildArguments& arguments) {
+  clean_up_on_signals();
+  std::vector<std::string> inputs = arguments.options.inputs;
+  inputs.push_back(arguments.tokenizer_path);
+  check_outputs(inputs, {arguments.options.output, arguments.options.validation_output});
   core::set_num_threads(arguments.num_threads > 0 ? arguments.num_threads : usable_cores());
   core::FileSystem& fs = core::posix_file_system();
   const Tokenizer tokenizer = Tokenizer::from_file(arguments.tokenizer_path, fs);
@@ -135,7 +140,7 @@ void add_build(Command shards) {
                    "replace the numbered shards of an earlier build");
   command.add_flag("--json", arguments->as_json, "print the summary as JSON");
   command.add_option("--threads", arguments->num_threads, "threads of the tokenizer (default: all cores)")
-      .above_zero();
+      .between(1, 4096);
   command.runs([arguments] { build(*arguments); });
 }
 

@@ -9,6 +9,7 @@
 #include "data/synth/corpus.h"
 #include "launch/commands.h"
 #include "launch/environment.h"
+#include "launch/file_outputs.h"
 #include "launch/output.h"
 
 namespace athanor::launch {
@@ -44,6 +45,7 @@ void print_summary(const synth::SynthSummary& summary, bool as_json) {
 }
 
 void run_synth(SynthArguments& arguments) {
+  clean_up_on_signals();
   core::set_num_threads(threads_per_rank(arguments.threads, 1));
   arguments.options.format =
       arguments.format == "txt" ? synth::SynthFormat::kText : synth::SynthFormat::kJsonLines;
@@ -72,6 +74,7 @@ void add_synth_command(Command root) {
       .one_of({"jsonl", "txt"})
       .shows_default();
   command.add_option("--threads", arguments->threads, "compute threads (0: all usable cores)")
+      .between(0, 4096)
       .shows_default();
   command.add_flag("--json", arguments->json, "print the summary as JSON");
   command.runs([arguments] { run_synth(*arguments); });

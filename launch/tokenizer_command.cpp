@@ -14,6 +14,7 @@
 #include "data/tokenizer/tokenizer.h"
 #include "data/tokenizer/trainer.h"
 #include "launch/commands.h"
+#include "launch/file_outputs.h"
 #include "launch/line_files.h"
 
 namespace athanor::launch {
@@ -52,6 +53,8 @@ tok::TrainerOptions trainer_options(const TokenizerTrainArguments& arguments) {
 }
 
 void run_tokenizer_train(const TokenizerTrainArguments& arguments) {
+  clean_up_on_signals();
+  check_outputs(arguments.inputs, {arguments.output});
   core::set_num_threads(arguments.num_threads > 0 ? arguments.num_threads : usable_cores());
   const auto trained = tok::train_tokenizer(arguments.inputs, trainer_options(arguments));
   trained.tokenizer.save(arguments.output);
@@ -100,6 +103,8 @@ std::string decoded_line(const Tokenizer& tokenizer, const Line& line, bool skip
 using ConvertLine = std::function<std::string(const Tokenizer&, const Line&, bool)>;
 
 void run_convert(const ConvertArguments& arguments, const ConvertLine& convert) {
+  clean_up_on_signals();
+  check_outputs({arguments.tokenizer, arguments.input}, {arguments.output});
   core::set_num_threads(arguments.num_threads > 0 ? arguments.num_threads : usable_cores());
   const Tokenizer tokenizer = Tokenizer::from_file(arguments.tokenizer);
   convert_lines(arguments.input, arguments.output,
@@ -108,7 +113,7 @@ void run_convert(const ConvertArguments& arguments, const ConvertLine& convert) 
 
 void add_threads_option(Command command, int& num_threads) {
   command.add_option("--threads", num_threads, "Compute threads (default: all cores this process may use)")
-      .above_zero();
+      .between(1, 4096);
 }
 
 std::vector<std::string> preset_names() {

@@ -90,7 +90,9 @@ class ShardCleaner {
       header_ = reader.header();
       read_records(reader);
     } catch (const core::DataError& error) {
-      if (config_.damaged_files == "stop") throw;
+      if (config_.damaged_files == "stop")
+        throw core::DataError("{}, or set clean.damaged_files=keep_readable to use what comes before",
+                              error.what());
       core::log::warning("{}", error.what());
       funnel_.damaged_files.emplace_back(error.what());
     }

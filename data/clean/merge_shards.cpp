@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "data/clean/plan.h"
 #include "data/clean/run_clean.h"
 #include "data/text/line_reader.h"
@@ -136,6 +137,9 @@ class Merger {
         keep(i, line.bytes, output);
     }
     report_.outputs = output.commit();
+    if (report_.funnel.left().documents == 0)
+      core::log::warning("{}: no document was kept; the report says which rules removed them",
+                         config_.output);
   }
 
   void keep(uint32_t document, std::string_view line, OutputFiles& output) {

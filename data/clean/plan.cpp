@@ -7,6 +7,7 @@
 
 #include "core/digest.h"
 #include "core/error.h"
+#include "core/output_files.h"
 
 namespace athanor::clean {
 namespace {
@@ -90,6 +91,19 @@ size_t suffix_begin(const std::string& path) {
   return has_suffix ? dot : name.size();
 }
 
+void check_outputs(const configs::CleanConfig& config, const std::vector<InputFile>& files) {
+  std::vector<std::string> inputs,
+      outputs = {report_path(config), config.report_html, output_path(config, 0)};
+  for (const auto& file : files) inputs.push_back(file.path);
+  for (size_t i = 1; config.output_file_bytes > 0 && core::posix_file_system().exists(output_path(config, i));
+       ++i)
+    outputs.push_back(output_path(config, i));
+  const std::string problem = core::find_overwritten(inputs, outputs);
+  if (!problem.empty()) throw core::ConfigError("clean: {}", problem);
+  for (const auto& output : outputs)
+    if (!output.empty()) core::begin_output(output);
+}
+
 }  // namespace
 
 std::vector<InputFile> list_inputs(const configs::CleanConfig& config) {
@@ -101,6 +115,7 @@ std::vector<InputFile> list_inputs(const configs::CleanConfig& config) {
                                     input.path);
     for (const auto& path : paths) files.push_back(make_input(config, input, path));
   }
+  check_outputs(config, files);
   return files;
 }
 

@@ -19,7 +19,7 @@ struct InputFile {
 };
 
 /// The files of all inputs, patterns expanded and sorted. Throws MissingInputError for a pattern without a
-/// file.
+/// file, ConfigError when an output is one of them or two outputs are one file.
 std::vector<InputFile> list_inputs(const configs::CleanConfig& config);
 
 std::string work_directory(const configs::CleanConfig& config);

@@ -62,8 +62,11 @@ void check_options(const ShardBuildOptions& options) {
                            options.validation_fraction);
   if ((options.validation_fraction > 0) != !options.validation_output.empty())
     throw core::UsageError("--validation-fraction and --validation-output go together");
-  if (options.validation_output == options.output)
-    throw core::UsageError("--validation-output and --output are the same file, {}", options.output);
+  const bool is_numbered = options.max_tokens_per_shard > 0 && !options.validation_output.empty();
+  if (options.validation_output == options.output ||
+      (is_numbered && numbered_path(options.validation_output, 0) == numbered_path(options.output, 0)))
+    throw core::UsageError("--validation-output {} and --output {} are the same file, or shards of one row",
+                           options.validation_output, options.output);
   for (const auto& id : {options.bos_id, options.eos_id})
     if (id && *id >= options.vocabulary_size)
       throw core::UsageError("special token {} is outside the vocabulary of {}", *id,
@@ -96,6 +99,7 @@ class ShardSeries {
   void finish() {
     if (current_) finish_current();
   }
+  bool is_empty() const { return finished_.empty() && !current_; }
 
   void publish(bool is_validation, ShardBuildSummary& summary) {
     for (const auto& writer : finished_) {
@@ -214,6 +218,11 @@ class Builder {
   }
 
   void publish() {
+    if (train_.is_empty())
+      throw core::DataError(
+          "--validation-fraction {} takes all {} documents, none is left for {}; give more documents or a "
+          "smaller fraction",
+          options_.validation_fraction, summary_.num_documents, options_.output);
     train_.finish();
     if (validation_) validation_->finish();
     train_.publish(false, summary_);

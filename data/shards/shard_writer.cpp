@@ -5,12 +5,12 @@
 #include <filesystem>
 #include <optional>
 #include <type_traits>
-#include <unistd.h>
 #include <unordered_map>
 #include <vector>
 
 #include "core/digest.h"
 #include "core/error.h"
+#include "core/output_files.h"
 #include "data/shards/dataset_writer.h"
 
 namespace athanor::data {
@@ -90,7 +90,7 @@ struct ShardWriter::State {
   State(core::FileSystem& file_system, std::string final_path, const ShardWriterOptions& writer_options)
       : fs(file_system),
         path(std::move(final_path)),
-        temporary(fmt::format("{}.{}.tmp", path, ::getpid())),
+        unfinished(core::begin_output(path)),
         options(writer_options) {}
 
   bool is_narrow() const { return options.vocabulary_size <= kMaxNarrowVocabulary; }
@@ -105,7 +105,9 @@ struct ShardWriter::State {
   void discard();
 
   core::FileSystem& fs;
-  std::string path, temporary;
+  std::string path;
+  core::UnfinishedOutput unfinished;
+  const std::string& temporary = unfinished.path();
   ShardWriterOptions options;
   Hdf5Handle file;  // declared before the datasets: they close first
   std::optional<DatasetWriter> tokens, offsets, score;

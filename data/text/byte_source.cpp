@@ -66,10 +66,8 @@ class CompressedInput {
     used_ += num_bytes;
   }
   [[noreturn]] void fail(std::string_view format, std::string_view reason) const {
-    throw core::DataError(
-        "{}: damaged {} data after byte {}: {}; fetch the file again, or set damaged_files: "
-        "keep_readable to use what comes before",
-        path_, format, used_, reason);
+    throw core::DataError("{}: damaged {} data after byte {}: {}; fetch the file again", path_, format, used_,
+                          reason);
   }
 
  private:

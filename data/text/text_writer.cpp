@@ -1,12 +1,12 @@
 #include "data/text/text_writer.h"
 
 #include <filesystem>
-#include <unistd.h>
 #include <vector>
 #include <zlib.h>
 #include <zstd.h>
 
 #include "core/error.h"
+#include "core/output_files.h"
 
 namespace athanor::text {
 namespace {
@@ -95,8 +95,16 @@ std::string directory_of(const std::string& path) {
 }  // namespace
 
 struct TextWriter::State {
+  State(core::FileSystem& file_system, const std::string& final_path)
+      : fs(file_system),
+        path(final_path),
+        unfinished(core::begin_output(path)),
+        encoder(make_encoder(path)),
+        file(fs.create(unfinished.path())) {}
+
   core::FileSystem& fs;
-  std::string path, temporary;
+  std::string path;
+  core::UnfinishedOutput unfinished;
   std::unique_ptr<Encoder> encoder;
   std::unique_ptr<core::WritableFile> file;
   std::string pending;
@@ -110,9 +118,7 @@ struct TextWriter::State {
 
 TextWriter::TextWriter(core::FileSystem& fs, const std::string& path) {
   fs.create_directories(directory_of(path));
-  const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
-  state_ = std::make_unique<State>(
-      State{fs, path, temporary, make_encoder(path), fs.create(temporary), std::string(), 0});
+  state_ = std::make_unique<State>(fs, path);
 }
 
 TextWriter::TextWriter(TextWriter&&) noexcept = default;
@@ -121,7 +127,7 @@ TextWriter::~TextWriter() {
   if (state_ == nullptr || state_->file == nullptr) return;
   state_->file.reset();
   try {
-    state_->fs.remove_all(state_->temporary);
+    state_->fs.remove_all(state_->unfinished.path());
   } catch (
       const core::Error&) {  // a left-over temporary file harms nobody; the first error is on its way already
   }
@@ -139,7 +145,7 @@ void TextWriter::commit() {
   s.encoder->finish(*s.file);
   s.file->sync();
   s.file->close();
-  s.fs.rename(s.temporary, s.path);
+  s.fs.rename(s.unfinished.path(), s.path);
   s.file.reset();
   s.fs.sync_directory(directory_of(s.path));
 }

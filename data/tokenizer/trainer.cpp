@@ -203,6 +203,9 @@ TrainedTokenizer train_tokenizer(const std::vector<std::string>& paths, const Tr
   LearnedMerges learned;
   {
     const WordCounts counts = WordCounter(options, pre_tokenizer).run(reader, report);
+    if (report.num_text_bytes == 0)
+      throw core::DataError("{}: no text in {} input files, nothing to learn from",
+                            paths.empty() ? "" : paths.front(), paths.size());
     MergeTrainerOptions merge_options{.vocab_size = options.vocab_size,
                                       .min_frequency = options.min_frequency,
                                       .max_token_bytes = options.max_token_bytes};

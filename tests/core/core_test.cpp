@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <limits>
 #include <set>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
 
@@ -15,6 +17,7 @@
 #include "core/file_system.h"
 #include "core/glob_match.h"
 #include "core/log.h"
+#include "core/output_files.h"
 #include "core/parallel_for.h"
 #include "core/rng.h"
 
@@ -110,6 +113,21 @@ TEST(ParallelFor, NestedLoopsRunInlineAndExceptionsReachTheCaller) {
   set_num_threads(1);
 }
 
+TEST(ParallelFor, MoreThreadsThanTheSystemGivesAreAnError) {
+  const auto ask_for_many = [] {
+    const rlimit little_memory{size_t{1} << 30, size_t{1} << 30};  // threads of 8 MiB each
+    ::setrlimit(RLIMIT_AS, &little_memory);
+    try {
+      set_num_threads(4000);
+    } catch (const IoError&) {
+      set_num_threads(2);
+      std::_Exit(74);
+    }
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(ask_for_many(), testing::ExitedWithCode(74), "");
+}
+
 TEST(ExactSum, IsExactAndIndependentOfOrder) {
   std::vector<double> terms;
   const CounterRng rng(4, "terms");
@@ -164,12 +182,62 @@ TEST(FileSystem, ErrorsNameThePathAndTheKind) {
   EXPECT_THROW(fs.open("/nonexistent/file"), MissingInputError);
   EXPECT_THROW(fs.create("/proc/none/file"), CannotWriteError);
   EXPECT_THROW(fs.open("/tmp"), DataError);
+  EXPECT_THROW(fs.file_size("/tmp"), DataError);
+  EXPECT_THROW(fs.open("/tmp/" + std::string(300, 'n')), MissingInputError);
   try {
     fs.create("/dev/full")->append("x");
     FAIL() << "a full disk went unnoticed";
   } catch (const IoError& error) {
     EXPECT_NE(std::string(error.what()).find("/dev/full"), std::string::npos);
   }
+}
+
+TEST(FileSystem, ALinkToItselfIsNoInput) {
+  const std::string dir = fresh_directory("loop"), path = dir + "/loop";
+  std::filesystem::create_symlink(path, path);
+  EXPECT_THROW(posix_file_system().open(path), MissingInputError);
+  EXPECT_THROW(posix_file_system().file_size(path), MissingInputError);
+  posix_file_system().remove_all(dir);
+}
+
+TEST(OutputFiles, OnlyRegularFilesAreReplaced) {
+  const std::string dir = fresh_directory("replaced"), pipe = dir + "/pipe", link = dir + "/link";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::filesystem::create_symlink(pipe, link);
+  auto& fs = posix_file_system();
+  for (const auto& path : {pipe, link, dir})
+    EXPECT_THROW(write_file_atomically(fs, path, "text"), CannotWriteError) << path;
+  EXPECT_TRUE(std::filesystem::is_fifo(link));
+  EXPECT_EQ(fs.list(dir), (std::vector<std::string>{"link", "pipe"}));
+  fs.remove_all(dir);
+}
+
+TEST(OutputFiles, FindsTheFileThatTwoNamesShare) {
+  const std::string dir = fresh_directory("shared"), file = dir + "/a", link = dir + "/link";
+  write_file_atomically(posix_file_system(), file, "text");
+  std::filesystem::create_symlink(file, link);
+  EXPECT_EQ(find_overwritten({file, file, "-", ""}, {dir + "/b", dir + "/c", "-", "-", ""}), "");
+  EXPECT_NE(find_overwritten({file}, {dir + "/b", dir + "/./a"}).find("the input"), std::string::npos);
+  EXPECT_NE(find_overwritten({file}, {link}), "");
+  EXPECT_NE(find_overwritten({}, {dir + "/b", dir + "/x/../b"}).find("the output " + dir), std::string::npos);
+  posix_file_system().remove_all(dir);
+}
+
+TEST(OutputFiles, DiscardsWhatIsUnfinishedAndNothingElse) {
+  const std::string dir = fresh_directory("unfinished");
+  auto& fs = posix_file_system();
+  const auto discard = [&] {
+    const UnfinishedOutput unfinished = begin_output(dir + "/a"), folder(dir + "/folder");
+    const UnfinishedOutput* const forgotten = new UnfinishedOutput(dir + "/b");
+    delete forgotten;
+    fs.create_directories(folder.path());
+    for (const auto& path : {unfinished.path(), folder.path() + "/c", dir + "/b"}) fs.create(path);
+    discard_unfinished_outputs();
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(discard(), testing::ExitedWithCode(0), "");
+  EXPECT_EQ(fs.list(dir), std::vector<std::string>{"b"});
+  fs.remove_all(dir);
 }
 
 TEST(Glob, MatchesStarsAndQuestionMarks) {

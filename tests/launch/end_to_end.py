@@ -294,6 +294,82 @@ def bad_input():
     check("nothing half-written", not (HERE / "x.jsonl").exists() and not list(HERE.glob("*.tmp")), list(HERE.glob("*.tmp")))
 
 
+def bad_files():
+    """Inputs and outputs that are no files, or one file twice; numbers that options do not take."""
+    exported, texts, tokenizer = HERE / "exported", HERE / "texts.jsonl", HERE / "tokenizer.json"
+    folder, pipe, loop = HERE / "folder", HERE / "pipe", HERE / "loop"
+    folder.mkdir()
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    encode = ("tokenizer", "encode", "--tokenizer", tokenizer)
+    build = ("shards", "build", "--tokenizer", tokenizer)
+    for name, command in {
+        "synth": ("synth", "--documents", 5, "--output", f"{pipe}.jsonl"),
+        "tokenizer train": ("tokenizer", "train", "--input", texts, "--vocab-size", 300, "--output", pipe),
+        "tokenizer encode": (*encode, "--input", texts, "--output", pipe),
+        "shards build": (*build, "--input", texts, "--output", pipe),
+        "score": ("score", exported, "--input", texts, "--output", pipe),
+        "generate": ("generate", exported, "--input", texts, "--output", pipe),
+        "clean": ("clean", HERE / "clean.yaml", f"clean.output={pipe}"),
+    }.items():
+        if not (HERE / "pipe.jsonl").exists():
+            os.mkfifo(HERE / "pipe.jsonl")
+        expect(f"{name} onto a pipe", run(*command), 73, "is a device or a pipe")
+    check("the pipes are still there", pipe.is_fifo() and (HERE / "pipe.jsonl").is_fifo())
+    for path, code, part in ((folder, 65, "a file was expected"), (loop, 66, "cannot be opened"), (HERE / ("n" * 300), 66, "too long")):
+        for name, command in {
+            "tokenizer encode": (*encode, "--input", path, "--output", HERE / "x.jsonl"),
+            "shards build": (*build, "--input", path, "--output", HERE / "x.h5"),
+            "score": ("score", exported, "--input", path, "--output", HERE / "x.jsonl"),
+            "generate": ("generate", exported, "--input", path, "--output", HERE / "x.jsonl"),
+            **({} if len(path.name) > 255 else
+               {"clean": ("clean", HERE / "clean.yaml", f"clean.inputs.0.path={path}", f"clean.output={HERE}/x.jsonl")}),
+        }.items():
+            expect(f"{name} of {path.name[:10]}", run(*command), code, part)
+    before = texts.read_bytes()
+    for name, command, code in (
+        ("clean", ("clean", HERE / "clean.yaml", f"clean.inputs.0.path={texts}", f"clean.output={texts}"), 78),
+        ("tokenizer encode", (*encode, "--input", texts, "--output", texts), 2),
+        ("shards build", (*build, "--input", texts, "--output", texts), 2),
+        ("score", ("score", exported, "--input", texts, "--output", texts), 2),
+        ("score with logits", ("score", exported, "--input", texts, "--output", HERE / "q", "--logits", HERE / "q"), 2),
+        ("generate", ("generate", exported, "--input", texts, "--output", texts), 2)):
+        expect(f"{name} onto its input", run(*command), code, "is the same file as the")
+    check("the input is as it was", texts.read_bytes() == before)
+    expect("a prompt and a file", run("generate", exported, "--prompt", "a", "--output", HERE / "x.jsonl"), 2, "--prompt")
+    synth = ("synth", "--output", HERE / "x.jsonl")
+    for option, value in (("--documents", -1), ("--seed", -1), ("--threads", -3), ("--threads", 100000)):
+        expect(f"{option} {value}", run(*synth, *(() if option == "--documents" else ("--documents", 1)), option, value), 2, option, str(value))
+    expect("--vocab-size -5", run("tokenizer", "train", "--input", texts, "--vocab-size", -5, "--output", HERE / "x.json"), 2,
+           "--vocab-size", "expected 0 or more, got -5")
+    expect("--keep 0", run("checkpoint", "prune", HERE / "straight-fp32", "--keep", 0), 2, "--keep: expected a number above 0, got 0")
+    expect("--shard of too many", run("clean", HERE / "clean.yaml", "--shard", "0/99999999999"), 2, "expected I/N")
+    left = [path for path in (*HERE.glob("x.*"), *HERE.glob("*.tmp")) if path.is_file()]
+    check("nothing was written", not left, left)
+
+
+def stop_a_writer():
+    """A command stopped by a signal dies by it and leaves nothing behind."""
+    folder = HERE / "stopped"
+    (HERE / "many.jsonl").write_bytes((HERE / "raw.jsonl").read_bytes() * 100)
+    many = HERE / "many.jsonl"
+    for number, command in (
+        (signal.SIGTERM, ("synth", "--output", folder / "a.jsonl", "--bytes", 10**12)),
+        (signal.SIGHUP, ("tokenizer", "encode", "--tokenizer", HERE / "tokenizer.json", "--input", many, "--output", folder / "b.jsonl")),
+        (signal.SIGINT, ("shards", "build", "--tokenizer", HERE / "tokenizer.json", "--input", many, "--output", folder / "c.h5")),
+        (signal.SIGTERM, ("clean", HERE / "clean.yaml", f"clean.inputs.0.path={many}", f"clean.output={folder}/d.jsonl"))):
+        folder.mkdir(exist_ok=True)
+        process = subprocess.Popen([ATHANOR, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.time() + 60
+        while time.time() < deadline and process.poll() is None and not list(folder.rglob("*.tmp")):
+            time.sleep(0.02)
+        process.send_signal(number)
+        output = "".join(process.communicate(timeout=60))
+        check(f"{command[0]}: dies by {number.name}, and says so",
+              process.returncode == -number and f"stopped by {number.name}" in output, (process.returncode, output))
+        check(f"{command[0]}: nothing is left", not list(folder.iterdir()), list(folder.iterdir()))
+
+
 # A file system of its own size, which only the commands of one call see. They run in order until one fails.
 SMALL_DISK = r'''
 set -e
@@ -351,7 +427,8 @@ def full_disk():
 
 
 try:
-    for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, stop_early, kill_and_go_on, use_the_model, without_engine, bad_input, full_disk):
+    for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, stop_early, kill_and_go_on, use_the_model, without_engine, bad_input,
+                 bad_files, stop_a_writer, full_disk):
         print(f"-- {case.__name__}", flush=True)
         case()
 finally:

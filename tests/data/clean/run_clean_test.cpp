@@ -165,7 +165,12 @@ TEST(RunClean, DamagedFilesStopOrAreReported) {
   const std::string whole = directory.read("a.jsonl.gz");
   directory.write("a.jsonl.gz", whole.substr(0, whole.size() * 2 / 3));
   auto config = config_for(directory, {path});
-  EXPECT_THROW(run_clean(config, disk()), core::DataError);
+  try {
+    run_clean(config, disk());
+    ADD_FAILURE() << "a damaged file went unnoticed";
+  } catch (const core::DataError& error) {
+    EXPECT_NE(std::string(error.what()).find("clean.damaged_files=keep_readable"), std::string::npos);
+  }
   EXPECT_FALSE(disk().exists(config.output));
   config.damaged_files = "keep_readable";
   const CleanReport report = run_clean(config, disk());
@@ -225,6 +230,18 @@ TEST(RunClean, ReportsConfigurationErrorsTogether) {
                core::MissingInputError);
   EXPECT_THROW(clean_shard(config_for(directory, {synthesize(directory, "a.jsonl", 5, 0)}), disk(), {2, 2}),
                core::ConfigError);
+}
+
+TEST(RunClean, RefusesToWriteOverItsInputs) {
+  const TemporaryDirectory directory("over");
+  const std::string path = synthesize(directory, "a.jsonl", 5, 0), text = directory.read("a.jsonl");
+  auto config = config_for(directory, {directory / "*.jsonl"});
+  config.output = path;
+  EXPECT_THROW(run_clean(config, disk()), core::ConfigError);
+  config.output = directory / "out.txt";
+  config.report = directory / "./out.txt";
+  EXPECT_THROW(run_clean(config, disk()), core::ConfigError);
+  EXPECT_EQ(directory.read("a.jsonl"), text);
 }
 
 // The real texts beside the checkout, where they are there.

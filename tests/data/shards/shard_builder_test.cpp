@@ -163,8 +163,21 @@ TEST_F(ShardBuilder, OptionsThatDoNotFit) {
   usage([](auto& o) { o.validation_fraction = 0.5; });
   usage([](auto& o) { o.validation_fraction = 1.5; });
   usage([](auto& o) { o.eos_id = 999; });
+  usage([](auto& o) {
+    o.validation_fraction = 0.5;
+    o.max_tokens_per_shard = 10;
+    o.validation_output = numbered_path(o.output, 1);
+  });
   EXPECT_THROW(build_shards(core::posix_file_system(), options({path("missing.jsonl")}), bytes),
                core::MissingInputError);
+}
+
+TEST_F(ShardBuilder, AValidationSetThatTakesEverythingIsRefused) {
+  auto all = options({input("a.jsonl", "{\"text\": \"a\"}\n")});
+  all.validation_fraction = 0.999999;
+  all.validation_output = path("validation.h5");
+  EXPECT_THROW(build_shards(core::posix_file_system(), all, bytes), core::DataError);
+  EXPECT_FALSE(std::filesystem::exists(path("validation.h5")));
 }
 
 TEST_F(ShardBuilder, ATokenizerThatLeavesItsVocabularyIsRefused) {
