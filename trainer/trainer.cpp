@@ -29,13 +29,16 @@ double unix_time() {
 }
 
 // The run's directory: resolved configuration and tokenizer, so that the run explains itself.
-void write_run_files(const configs::RunConfig& config) {
+void write_configuration(const configs::RunConfig& config) {
   auto& fs = core::posix_file_system();
   fs.create_directories(config.run_dir());
   core::write_file_atomically(fs, config.run_dir() + "/config.yaml", configs::to_yaml(config));
-  if (!config.data.tokenizer.empty())
-    core::write_file_atomically(fs, config.run_dir() + "/tokenizer.json",
-                                core::read_text_file(fs, config.data.tokenizer, uint64_t{256} << 20));
+}
+void write_tokenizer(const configs::RunConfig& config, const RunParts& parts) {
+  if (parts.tokenizer.empty()) return;
+  auto& fs = core::posix_file_system();
+  core::write_file_atomically(fs, config.run_dir() + "/tokenizer.json",
+                              core::read_text_file(fs, parts.tokenizer, uint64_t{256} << 20));
 }
 
 // Observers live on rank 0; on the others the list is empty.
@@ -73,6 +76,7 @@ class Run {
         parts_(build_run_parts(config_, session)),
         keeper_(config_, parts_, session.world()),
         observers_(make_observers(options, parts_, session.rank())) {
+    if (session.rank() == 0) write_tokenizer(config_, parts_);
     counters_ = keeper_.resume(options.resume);
     observers_.on_resume(static_cast<uint64_t>(counters_.step));
     peak_flops_ = measure_peak(config_, parts_.device, session.world());
@@ -253,7 +257,7 @@ class Run {
 }  // namespace
 
 Outcome train(const TrainerOptions& options, parallel::Session& session) {
-  if (session.rank() == 0) write_run_files(options.config);
+  if (session.rank() == 0) write_configuration(options.config);
   session.world().barrier();
   return Run(options, session).loop();
 }
