@@ -34,11 +34,13 @@ void write_configuration(const configs::RunConfig& config) {
   fs.create_directories(config.run_dir());
   core::write_file_atomically(fs, config.run_dir() + "/config.yaml", configs::to_yaml(config));
 }
-void write_tokenizer(const configs::RunConfig& config, const RunParts& parts) {
-  if (parts.tokenizer.empty()) return;
+RunParts build_parts_and_write_tokenizer(const configs::RunConfig& config, parallel::Session& session) {
+  RunParts parts = build_run_parts(config, session);
+  if (session.rank() != 0 || parts.tokenizer.empty()) return parts;
   auto& fs = core::posix_file_system();
   core::write_file_atomically(fs, config.run_dir() + "/tokenizer.json",
                               core::read_text_file(fs, parts.tokenizer, uint64_t{256} << 20));
+  return parts;
 }
 
 // Observers live on rank 0; on the others the list is empty.
@@ -73,10 +75,9 @@ class Run {
       : options_(options),
         config_(options.config),
         session_(session),
-        parts_(build_run_parts(config_, session)),
+        parts_(build_parts_and_write_tokenizer(config_, session)),
         keeper_(config_, parts_, session.world()),
         observers_(make_observers(options, parts_, session.rank())) {
-    if (session.rank() == 0) write_tokenizer(config_, parts_);
     counters_ = keeper_.resume(options.resume);
     observers_.on_resume(static_cast<uint64_t>(counters_.step));
     peak_flops_ = measure_peak(config_, parts_.device, session.world());

@@ -252,7 +252,7 @@ def bad_input():
     expect("truncated weights", run("score", HERE / "lying", "--input", HERE / "texts.jsonl", "--output", HERE / "x.jsonl"), 65,
            "model.safetensors")
     shape = json.loads((exported / "config.json").read_text())
-    shape["hidden_size"] = 48
+    shape["hidden_size"] = 16
     (HERE / "lying" / "config.json").write_text(json.dumps(shape))
     weights.write_bytes((exported / "model.safetensors").read_bytes())
     expect("weights of another shape", run("score", HERE / "lying", "--input", HERE / "texts.jsonl", "--output", HERE / "x.jsonl"), 65,
