@@ -288,7 +288,7 @@ std::optional<FoundCheckpoint> find_newest_good(core::FileSystem& fs, const std:
       continue;
     }
     if (!found.passed_over.empty())
-      core::log::warning("resuming from {}; passed over: {}", entry->path,
+      core::log::warning("{} is the newest good checkpoint; passed over: {}", entry->path,
                          fmt::join(found.passed_over, "; "));
     found.path = entry->path;
     found.step = entry->step;

@@ -1,9 +1,9 @@
 // Errors and exit codes.
 //
 // Every error that reaches a user is one of the types below: its message says what was expected, what was
-// found, where, and what to do; its type fixes the exit code of the process. `launch/command_line.cpp` is the only
-// place that turns one into output. ATHANOR_CHECK is for what our own code guarantees (exit code 1), not for
-// input.
+// found, where, and what to do; its type fixes the exit code of the process. `launch/command_line.cpp` is the
+// only place that turns one into output. ATHANOR_CHECK is for what our own code guarantees (exit code 1), not
+// for input.
 #pragma once
 
 #include <stdexcept>

@@ -55,6 +55,7 @@ class Generation {
       const std::span<const float> logits(
           logits_BV.const_data_ptr<float>() + static_cast<int64_t>(i) * vocab_size,
           static_cast<size_t>(vocab_size));
+      check_finite(logits, prompt_idx, static_cast<size_t>(decoder_.length(prompt_idx)) - 1);
       const int64_t token = sample(logits, options_.sampling, prompt_idx, outputs_[prompt_idx].size());
       if (is_stop(token)) continue;
       outputs_[prompt_idx].push_back(token);

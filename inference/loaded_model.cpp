@@ -1,5 +1,8 @@
 #include "inference/loaded_model.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
@@ -72,6 +75,13 @@ model::MicroBatch batch_of_sequences(const model::ModelSpec& spec,
   batch.positions_T = at::tensor(positions, at::kLong);
   batch.rotary = model::rotary_tables(spec, batch.positions_T);
   return batch;
+}
+
+void check_finite(std::span<const float> logits, size_t text_idx, size_t position) {
+  if (std::ranges::all_of(logits, [](float logit) { return std::isfinite(logit); })) return;
+  throw core::DataError(
+      "text {}, token {}: the model's logits are not finite; its weights are damaged or too large",
+      text_idx + 1, position);
 }
 
 }  // namespace athanor::inference

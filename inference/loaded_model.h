@@ -3,8 +3,11 @@
 // Weights never change here, so every matrix is packed for the product kernels once, at loading.
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -42,5 +45,9 @@ class LoadedModel {
 /// vocabulary: DataError naming the first bad one.
 model::MicroBatch batch_of_sequences(const model::ModelSpec& spec,
                                      const std::vector<std::vector<int64_t>>& sequences);
+
+/// DataError unless all logits of the token at `position` (from 0) of the text `text_idx` (named from 1) are
+/// finite.
+void check_finite(std::span<const float> logits, size_t text_idx, size_t position);
 
 }  // namespace athanor::inference

@@ -1,9 +1,11 @@
 #include "inference/model_files.h"
 
+#include <charconv>
 #include <filesystem>
 
 #include "checkpoints/checkpoint_directory.h"
 #include "checkpoints/checkpoint_reader.h"
+#include "configs/load.h"
 #include "core/error.h"
 #include "core/file_system.h"
 #include "core/json.h"
@@ -37,19 +39,52 @@ std::vector<int64_t> end_tokens(const fs::path& directory, const model::ModelSpe
   return ids.empty() ? spec.eos_token_ids : ids;
 }
 
+// The layer of `model.layers.3.mlp.gate.weight`; -1 for what belongs to none.
+int64_t layer_of(std::string_view tensor) {
+  constexpr std::string_view kPrefix = "model.layers.";
+  int64_t layer = -1;
+  if (tensor.starts_with(kPrefix))
+    std::from_chars(tensor.data() + kPrefix.size(), tensor.data() + tensor.size(), layer);
+  return layer;
+}
+
+// What the weights' headers say must do for the model, before anything of the model's size is allocated.
+// Prediction modules may be missing, since decoding does not run them.
+void check_weights(const ModelFiles& files) {
+  model::ModelSpec decoder = files.spec;
+  decoder.num_nextn_predict_layers = 0;
+  const int64_t num_wanted = model::count_parameters(decoder).total;
+  const int64_t num_layers = files.spec.num_hidden_layers + files.spec.num_nextn_predict_layers;
+  uint64_t num_held = 0;
+  for (const checkpoints::TensorInfo& tensor : files.weights->tensors()) {
+    num_held += checkpoints::num_elements(tensor.shape);
+    if (layer_of(tensor.name) >= num_layers)
+      throw core::DataError(
+          "{}: tensor {}: expected layers 0 to {} (num_hidden_layers {} + num_nextn_predict_layers {})",
+          files.path, tensor.name, num_layers - 1, files.spec.num_hidden_layers,
+          files.spec.num_nextn_predict_layers);
+  }
+  if (static_cast<uint64_t>(num_wanted) > num_held)
+    throw core::DataError(
+        "{}: the configuration describes a model of {} parameters, but the weights hold {}; take "
+        "the configuration of these weights",
+        files.path, num_wanted, num_held);
+}
+
 ModelFiles open_hf_directory(const fs::path& directory) {
   const std::string config = (directory / "config.json").string();
   ModelFiles files{.path = directory.string()};
   files.spec = model::spec_from_hf_config(
       core::read_text_file(core::posix_file_system(), config, kMaxConfigBytes), config);
   files.weights = open_hf_weights(directory.string());
+  check_weights(files);
   files.tokenizer = existing(directory / "tokenizer.json");
   files.eos_token_ids = end_tokens(directory, files.spec);
   return files;
 }
 
 // A run keeps its tokenizer beside the directory of its checkpoints.
-ModelFiles open_checkpoint(const fs::path& checkpoint, const fs::path& run) {
+ModelFiles open_checkpoint(const fs::path& checkpoint, const fs::path& run, checkpoints::Verify verify) {
   const checkpoints::Manifest manifest =
       checkpoints::read_manifest(core::posix_file_system(), checkpoint.string());
   const json state = json::parse(manifest.training_state, nullptr, false);
@@ -58,10 +93,32 @@ ModelFiles open_checkpoint(const fs::path& checkpoint, const fs::path& run) {
                           checkpoint.string());
   ModelFiles files{.path = checkpoint.string()};
   files.spec = model::spec_from_hf_config(state.at("model_config").get<std::string>(), checkpoint.string());
-  files.weights = open_checkpoint_weights(checkpoint.string());
+  files.weights = open_checkpoint_weights(checkpoint.string(), verify);
+  check_weights(files);
   files.tokenizer = existing(run / "tokenizer.json");
   files.eos_token_ids = files.spec.eos_token_ids;
   return files;
+}
+
+struct Found {
+  std::string checkpoint;
+  fs::path run;
+};
+
+// The newest good checkpoint of a run, or of the directory of its checkpoints. Those that a run keeps
+// elsewhere (checkpoint.dir) are found through its configuration.
+std::optional<Found> find_checkpoint(const fs::path& directory) {
+  const auto newest_in = [](const fs::path& parent, const fs::path& run) -> std::optional<Found> {
+    const auto newest = checkpoints::find_newest_good(core::posix_file_system(), parent.string());
+    if (!newest) return std::nullopt;
+    return Found{newest->path, run};
+  };
+  if (const auto found = newest_in(directory / "checkpoints", directory)) return found;
+  if (const auto found = newest_in(directory, directory.parent_path())) return found;
+  const fs::path config = directory / "config.yaml";
+  if (!fs::exists(config)) return std::nullopt;
+  const std::string elsewhere = configs::load_run_config(config.string()).checkpoint.dir;
+  return elsewhere.empty() ? std::nullopt : newest_in(elsewhere, directory);
 }
 
 }  // namespace
@@ -73,17 +130,13 @@ ModelFiles open_model(const std::string& path) {
         "{}: no such model; expected a Hugging Face directory, a checkpoint or a run directory", path);
   if (fs::exists(directory / "config.json")) return open_hf_directory(directory);
   if (fs::exists(directory / "manifest.json"))
-    return open_checkpoint(directory, directory.parent_path().parent_path());
-  for (const fs::path& parent : {directory / "checkpoints", directory}) {
-    const auto newest = checkpoints::find_newest_good(core::posix_file_system(), parent.string(),
-                                                      checkpoints::Verify::kSizes);
-    if (newest)
-      return open_checkpoint(newest->path, parent == directory ? directory.parent_path() : directory);
-  }
+    return open_checkpoint(directory, directory.parent_path().parent_path(), checkpoints::Verify::kDigests);
+  if (const auto found = find_checkpoint(directory))  // which has just checked the digests
+    return open_checkpoint(found->checkpoint, found->run, checkpoints::Verify::kSizes);
   throw core::DataError(
       "{}: holds no model; expected config.json with safetensors (Hugging Face), manifest.json (a "
       "checkpoint), "
-      "or checkpoints/ with a good checkpoint (a run)",
+      "or checkpoints/, or a checkpoint.dir in config.yaml, with a good checkpoint (a run)",
       path);
 }
 

@@ -65,18 +65,23 @@ std::vector<std::vector<float>> score(LoadedModel& model,
     num_tokens += sequence.size();
   }
   flush();
+  for (size_t text = 0; text < scores.size(); ++text)
+    for (size_t i = 0; i < scores[text].size(); ++i) check_finite({&scores[text][i], 1}, text, i);
   return scores;
 }
 
 void for_each_logits(LoadedModel& model, const std::vector<std::vector<int64_t>>& sequences,
                      const std::function<void(const at::Tensor& logits_TV)>& visit) {
-  for (const auto& sequence : sequences) {
+  const auto vocab_size = static_cast<size_t>(model.spec().vocab_size);
+  for (size_t text = 0; text < sequences.size(); ++text) {
+    const auto& sequence = sequences[text];
     check_length(model, sequence);
-    if (sequence.empty()) {
-      visit(at::empty({0, model.spec().vocab_size}, at::kFloat));
-    } else {
-      visit(model.logits(model.hidden_states(batch_of_sequences(model.spec(), {sequence}))));
-    }
+    at::Tensor logits_TV = at::empty({0, model.spec().vocab_size}, at::kFloat);
+    if (!sequence.empty())
+      logits_TV = model.logits(model.hidden_states(batch_of_sequences(model.spec(), {sequence})));
+    const float* logits = logits_TV.const_data_ptr<float>();
+    for (size_t i = 0; i < sequence.size(); ++i) check_finite({logits + i * vocab_size, vocab_size}, text, i);
+    visit(logits_TV);
   }
 }
 

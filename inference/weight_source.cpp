@@ -7,7 +7,6 @@
 #include <c10/util/Half.h>
 #include <fmt/format.h>
 
-#include "checkpoints/checkpoint_reader.h"
 #include "checkpoints/weights_directory.h"
 #include "core/error.h"
 #include "inference/part_piece.h"
@@ -58,6 +57,8 @@ class HfWeightSource : public WeightSource {
     read_tensor(buffer.name, buffer.value.sizes().vec(), 0, {buffer.value.mutable_data_ptr<float>(), count});
   }
 
+  std::vector<checkpoints::TensorInfo> tensors() const override { return files_.tensors(); }
+
   at::ScalarType dtype() const override {
     const auto tensors = files_.tensors();
     const bool all_bf16 = std::all_of(tensors.begin(), tensors.end(), [](const auto& t) {
@@ -94,7 +95,8 @@ class HfWeightSource : public WeightSource {
 
 class CheckpointWeightSource : public WeightSource {
  public:
-  explicit CheckpointWeightSource(const std::string& path) : reader_(core::posix_file_system(), path) {}
+  CheckpointWeightSource(const std::string& path, checkpoints::Verify verify)
+      : reader_(core::posix_file_system(), path, verify) {}
 
   void read(const model::Parameter& parameter, int64_t begin, std::span<float> out) override {
     model::for_each_part(parameter, begin, begin + static_cast<int64_t>(out.size()),
@@ -110,6 +112,12 @@ class CheckpointWeightSource : public WeightSource {
     reader_.read_range(reader_.at(buffer.name, "buffer"), 0, out.size(), Dtype::kF32,
                        std::as_writable_bytes(out));
   }
+  std::vector<checkpoints::TensorInfo> tensors() const override {
+    std::vector<checkpoints::TensorInfo> weights;
+    for (const checkpoints::SavedTensor& tensor : reader_.tensors())
+      if (tensor.kind == "weight") weights.push_back({tensor.name, tensor.dtype, tensor.shape});
+    return weights;
+  }
   at::ScalarType dtype() const override { return at::kFloat; }
 
  private:
@@ -122,8 +130,9 @@ std::unique_ptr<WeightSource> open_hf_weights(const std::string& directory) {
   return std::make_unique<HfWeightSource>(directory);
 }
 
-std::unique_ptr<WeightSource> open_checkpoint_weights(const std::string& checkpoint) {
-  return std::make_unique<CheckpointWeightSource>(checkpoint);
+std::unique_ptr<WeightSource> open_checkpoint_weights(const std::string& checkpoint,
+                                                      checkpoints::Verify verify) {
+  return std::make_unique<CheckpointWeightSource>(checkpoint, verify);
 }
 
 }  // namespace athanor::inference

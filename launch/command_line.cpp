@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <exception>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 
@@ -141,7 +143,10 @@ core::ExitCode run_and_report(int argc, char** argv, AddCommands* add_commands) 
     std::fprintf(stderr, "athanor: error: %s\n", error.what());
     return error.exit_code();
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "athanor: internal error: %s\n", error.what());
+    // LibTorch appends a stack trace to its messages.
+    const std::string_view message(error.what());
+    std::fprintf(stderr, "athanor: internal error: %s\n",
+                 std::string(message.substr(0, message.find('\n'))).c_str());
     return ExitCode::kInternal;
   }
 }

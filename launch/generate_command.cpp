@@ -45,6 +45,8 @@ void generate_file(const GenerateArguments& arguments, OpenModel& opened) {
   std::vector<std::vector<int64_t>> prompts;
   for_each_object(arguments.input, [&](const json& object, const std::string& where) {
     prompts.push_back(ids_of(object, "prompt", opened, where));
+    if (prompts.back().empty())
+      throw core::DataError("{}: a prompt without tokens: give at least one", where);
   });
   std::string lines;
   for (const auto& ids : inference::generate(*opened.model, prompts, arguments.options))

@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 
+#include "configs/utf8.h"
 #include "core/error.h"
 #include "core/json.h"
 #include "core/parallel_for.h"
@@ -59,28 +60,44 @@ OpenModel open(const ModelArguments& arguments) {
   return opened;
 }
 
-std::vector<int64_t> ids_of(const json& object, const char* text_key, const OpenModel& model,
-                            const std::string& where) {
-  if (object.contains("ids")) {
-    const json& ids = object.at("ids");
-    const bool all_integers = ids.is_array() && std::all_of(ids.begin(), ids.end(), [](const json& id) {
-                                return id.is_number_integer();
-                              });
-    if (!all_integers) throw core::DataError("{}: \"ids\": expected a list of integers", where);
-    return ids.get<std::vector<int64_t>>();
-  }
+namespace {
+
+json encoded(const json& object, const char* text_key, const OpenModel& model, const std::string& where) {
   if (!object.contains(text_key) || !object.at(text_key).is_string())
     throw core::DataError("{}: expected {{\"{}\": text}} or {{\"ids\": [...]}}", where, text_key);
-  const auto tokens =
-      model.require_tokenizer().encode(object.at(text_key).get_ref<const std::string&>(), true);
-  return {tokens.begin(), tokens.end()};
+  return model.require_tokenizer().encode(object.at(text_key).get_ref<const std::string&>(), true);
+}
+
+}  // namespace
+
+std::vector<int64_t> ids_of(const json& object, const char* text_key, const OpenModel& model,
+                            const std::string& where) {
+  const json ids = object.contains("ids") ? object.at("ids") : encoded(object, text_key, model, where);
+  const bool all_integers = ids.is_array() && std::all_of(ids.begin(), ids.end(), [](const json& id) {
+                              return id.is_number_integer();
+                            });
+  if (!all_integers) throw core::DataError("{}: \"ids\": expected a list of integers", where);
+  const model::ModelSpec& spec = model.model->spec();
+  for (const json& id : ids)
+    if (!id.is_number_unsigned() || id.get<uint64_t>() >= static_cast<uint64_t>(spec.vocab_size))
+      throw core::DataError("{}: token id {}: expected 0 to {} (the model's vocabulary)", where, id.dump(),
+                            spec.vocab_size - 1);
+  if (ids.size() > static_cast<size_t>(spec.max_position_embeddings))
+    throw core::DataError("{}: a text of {} tokens: the model's context ends at {} (max_position_embeddings)",
+                          where, ids.size(), spec.max_position_embeddings);
+  return ids.get<std::vector<int64_t>>();
 }
 
 void for_each_object(const std::string& path,
                      const std::function<void(const json&, const std::string&)>& visit) {
   for_each_line(path, [&](const Line& line) {
     const json object = json::parse(line.text, nullptr, /*allow_exceptions=*/false);
-    if (!object.is_object()) throw core::DataError("{}: expected a JSON object on the line", line.where);
+    if (!object.is_object()) {
+      const auto fault = configs::find_text_fault(line.text);
+      throw core::DataError(
+          "{}: expected a JSON object on the line{}", line.where,
+          fault ? fmt::format("; {} at column {} is not UTF-8 text", fault->what, fault->column) : "");
+    }
     visit(object, line.where);
   });
 }

@@ -38,7 +38,8 @@ struct OpenModel {
 OpenModel open(const ModelArguments& arguments);
 
 /// The token ids of `{"ids": [...]}`, or of the text under `text_key`, with the tokenizer's special tokens.
-/// DataError at `where` for anything else.
+/// DataError at `where` for anything else: also ids outside the vocabulary, and more than the model's
+/// context.
 std::vector<int64_t> ids_of(const nlohmann::json& object, const char* text_key, const OpenModel& model,
                             const std::string& where);
 

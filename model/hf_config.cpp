@@ -1,10 +1,14 @@
 // config.json of Hugging Face, both dialects, to a ModelSpec and back.
 #include <algorithm>
 #include <array>
+#include <map>
 #include <optional>
 
 #include <fmt/format.h>
 
+#include "configs/field.h"
+#include "configs/model_config.h"
+#include "configs/range.h"
 #include "core/error.h"
 #include "core/json.h"
 #include "model/spec.h"
@@ -15,6 +19,27 @@ namespace {
 using core::DataError;
 using nlohmann::json;
 
+// The options of the `model:` section, which are named as in config.json, by name; those of rope_scaling
+// among them.
+const std::map<std::string, configs::Option, std::less<>>& declared_options() {
+  static const auto kOptions = [] {
+    std::map<std::string, configs::Option, std::less<>> options;
+    configs::ModelConfig model;
+    for (const auto& field : configs::fields_of(model)) options.emplace(field.name, field.option);
+    for (const auto& field : configs::fields_of(model.rope_scaling))
+      options.emplace(field.name, field.option);
+    return options;
+  }();
+  return kOptions;
+}
+
+// The range that the configuration declares for `name`; without a declaration, what indices can count.
+const configs::Option& declared_option(std::string_view name) {
+  static const configs::Option kUndeclared{.meaning = "", .minimum = 0, .maximum = 1 << 30};
+  const auto found = declared_options().find(name);
+  return found == declared_options().end() ? kUndeclared : found->second;
+}
+
 // Typed access to one JSON object; every failure names the file, the key, what was expected and what was
 // found.
 class Fields {
@@ -23,17 +48,19 @@ class Fields {
 
   bool has(const char* key) const { return object_.contains(key) && !object_.at(key).is_null(); }
 
-  int64_t integer(const char* key, std::optional<int64_t> fallback = std::nullopt) const {
+  /// In the range that the configuration declares for the option of this name, or for `declared_as`.
+  int64_t integer(const char* key, std::optional<int64_t> fallback = std::nullopt,
+                  const char* declared_as = nullptr) const {
     if (!has(key)) return required(key, fallback);
     const json& value = object_.at(key);
     if (!value.is_number_integer()) fail(key, "an integer", value);
-    const auto number = value.get<int64_t>();
-    if (number < 0 || number > (int64_t{1} << 40)) fail(key, "an integer from 0 to 2^40", value);
-    return number;
+    check_range(key, declared_as ? declared_as : key, value);
+    return value.get<int64_t>();
   }
   double number(const char* key, std::optional<double> fallback = std::nullopt) const {
     if (!has(key)) return required(key, fallback);
     if (!object_.at(key).is_number()) fail(key, "a number", object_.at(key));
+    check_range(key, key, object_.at(key));
     return object_.at(key).get<double>();
   }
   bool boolean(const char* key, bool fallback) const {
@@ -76,7 +103,12 @@ class Fields {
     if (!fallback) throw DataError("{}: {} is missing", path_, key);
     return *fallback;
   }
-  [[noreturn]] void fail(const char* key, const char* expected, const json& found) const {
+  void check_range(const char* key, const char* declared_as, const json& value) const {
+    const configs::Option& option = declared_option(declared_as);
+    if (!configs::range_problem(option, value.get<double>()).empty())
+      fail(key, configs::describe_range(option), value);
+  }
+  [[noreturn]] void fail(const char* key, std::string_view expected, const json& found) const {
     throw DataError("{}: {} is {}: expected {}", path_, key, found.dump().substr(0, 80), expected);
   }
 
@@ -141,7 +173,8 @@ void read_deepseek_experts(const Fields& config, ModelSpec& spec) {
 }
 
 void read_qwen3_experts(const Fields& config, ModelSpec& spec) {
-  spec.n_routed_experts = config.integer("num_experts", config.integer("num_local_experts", 0));
+  spec.n_routed_experts = config.integer(
+      "num_experts", config.integer("num_local_experts", 0, "n_routed_experts"), "n_routed_experts");
   spec.decoder_sparse_step = config.integer("decoder_sparse_step", 1);
   spec.mlp_only_layers = config.integers("mlp_only_layers");
   spec.norm_topk_prob = config.boolean("norm_topk_prob", false);

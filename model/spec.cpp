@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -143,17 +144,20 @@ ParameterCounts count_parameters(const ModelSpec& s) {
   const int64_t embedding = s.vocab_size * s.hidden_size;
   const int64_t head = s.tie_word_embeddings ? 0 : embedding;
   ParameterCounts counts{embedding + head + s.hidden_size, embedding + s.hidden_size};
+  const auto add = [](int64_t& sum, int64_t more) {
+    if (__builtin_add_overflow(sum, more, &sum)) sum = std::numeric_limits<int64_t>::max();
+  };
   const int64_t per_layer = attention_parameters(s) + 2 * s.hidden_size;
   for (int64_t i = 0; i < s.num_hidden_layers + s.num_nextn_predict_layers; ++i) {
     const auto [all, active] = mlp_parameters(s, i);
-    counts.total += per_layer + all;
-    counts.active += per_layer + active;
+    add(counts.total, per_layer + all);
+    add(counts.active, per_layer + active);
   }
   // A prediction module adds its projection of two hidden states, three norms, and uses the shared head once
   // more.
   const int64_t module = 2 * s.hidden_size * s.hidden_size + 3 * s.hidden_size;
-  counts.total += s.num_nextn_predict_layers * module;
-  counts.active += s.num_nextn_predict_layers * (module + embedding);
+  add(counts.total, s.num_nextn_predict_layers * module);
+  add(counts.active, s.num_nextn_predict_layers * (module + embedding));
   return counts;
 }
 

@@ -95,13 +95,13 @@ std::vector<std::string> problems_of_cutting(const ModelSpec& spec, int64_t num_
 /// open.
 ModelSpec spec_from_config(const configs::ModelConfig& config, int64_t vocab_size);
 
-/// Parses a config.json; `path` is named in the DataError when it is not one, or asks for what is not
-/// supported.
+/// Parses a config.json; DataError naming `path` when it is not one, asks for what is not supported, or gives
+/// a number outside the range that the configuration declares for the option of that name.
 ModelSpec spec_from_hf_config(const std::string& json_text, const std::string& path);
 /// A config.json that transformers loads.
 std::string spec_to_hf_config(const ModelSpec& spec, std::string_view torch_dtype);
 
-/// Parameters in all, and those one token passes through (without the embedding look-up).
+/// Parameters in all (at most 2^63 - 1), and those one token passes through (without the embedding look-up).
 struct ParameterCounts {
   int64_t total = 0, active = 0;
 };

@@ -142,6 +142,28 @@ void load_weights(const RunConfig& config, inference::WeightSource* source, RunP
     buffer->value = buffer->value.to(parts.device);
 }
 
+// The tokenizer.json that lies with the model that is loaded, if it made the shards.
+std::string tokenizer_of_model(const RunConfig& config, const inference::ModelFiles& from) {
+  if (!from.tokenizer) return "";
+  const auto tokenizer = data::tokenizer::Tokenizer::from_file(*from.tokenizer);
+  return tokenizer.digest() == first_shard(config).tokenizer_digest ? *from.tokenizer : "";
+}
+
+// What the rules ask of data.sequence_length, for a shape that is known when the model is loaded.
+void check_sequence_length(const RunConfig& config, const model::ModelSpec& spec) {
+  const int64_t length = config.data.sequence_length;
+  if (length > spec.max_position_embeddings)
+    throw core::ConfigError(
+        "data.sequence_length: {} tokens is above max_position_embeddings {} of {} (model.from); shorten it",
+        length, spec.max_position_embeddings, config.model.from);
+  if (length <= spec.num_nextn_predict_layers + 1)
+    throw core::ConfigError(
+        "data.sequence_length: {} tokens leave nothing to predict {} tokens further "
+        "(num_nextn_predict_layers of "
+        "{}, model.from)",
+        length, spec.num_nextn_predict_layers, config.model.from);
+}
+
 // The tokenizer that goes with the run: it must be the one that made the shards; its end tokens become the
 // model's.
 void adopt_tokenizer(const RunConfig& config, model::ModelSpec& spec) {
@@ -209,7 +231,10 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
   if (!config.model.from.empty()) from = inference::open_model(config.model.from);
   model::ModelSpec spec =
       from ? from->spec : model::spec_from_config(config.model, first_shard(config).vocabulary_size);
+  if (from) check_sequence_length(config, spec);
   adopt_tokenizer(config, spec);
+  parts.tokenizer =
+      from && config.data.tokenizer.empty() ? tokenizer_of_model(config, *from) : config.data.tokenizer;
   parts.model = std::make_unique<model::Model>(model::build_model(
       spec,
       {.balance = balance_options(config.model, spec),

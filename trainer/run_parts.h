@@ -34,6 +34,7 @@ struct RunParts {
   std::unique_ptr<TrainStep> step;
   std::unique_ptr<Validator> validator;  ///< null without validation data
   RunIdentity identity;
+  std::string tokenizer;  ///< tokenizer.json that made the shards: data.tokenizer, or that of model.from
   int64_t total_steps = 0;
 
   parallel::Communicator& axis(parallel::Axis which) { return (*axes)[which]; }

@@ -30,12 +30,12 @@ double unix_time() {
 
 // The run's directory: resolved configuration and tokenizer, so that the run explains itself. Written by a
 // start that nothing speaks against any more: one that is refused leaves the run as it was.
-void write_run_files(const configs::RunConfig& config) {
+void write_run_files(const configs::RunConfig& config, const RunParts& parts) {
   auto& fs = core::posix_file_system();
   core::write_file_atomically(fs, config.run_dir() + "/config.yaml", configs::to_yaml(config));
-  if (!config.data.tokenizer.empty())
+  if (!parts.tokenizer.empty())
     core::write_file_atomically(fs, config.run_dir() + "/tokenizer.json",
-                                core::read_text_file(fs, config.data.tokenizer, uint64_t{256} << 20));
+                                core::read_text_file(fs, parts.tokenizer, uint64_t{256} << 20));
 }
 
 // Observers live on rank 0; on the others the list is empty.
@@ -74,7 +74,7 @@ class Run {
         keeper_(config_, parts_, session.world()),
         observers_(make_observers(options, parts_, session.rank())) {
     counters_ = keeper_.resume(options.resume);
-    if (session.rank() == 0) write_run_files(config_);
+    if (session.rank() == 0) write_run_files(config_, parts_);
     observers_.on_resume(static_cast<uint64_t>(counters_.step));
     peak_flops_ = measure_peak(config_, parts_.device, session.world());
     log_start();

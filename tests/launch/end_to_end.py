@@ -270,7 +270,7 @@ def bad_input():
     expect("truncated weights", run("score", HERE / "lying", "--input", HERE / "texts.jsonl", "--output", HERE / "x.jsonl"), 65,
            "model.safetensors")
     shape = json.loads((exported / "config.json").read_text())
-    shape["hidden_size"] = 48
+    shape["hidden_size"] = 16
     (HERE / "lying" / "config.json").write_text(json.dumps(shape))
     weights.write_bytes((exported / "model.safetensors").read_bytes())
     expect("weights of another shape", run("score", HERE / "lying", "--input", HERE / "texts.jsonl", "--output", HERE / "x.jsonl"), 65,
@@ -288,6 +288,9 @@ def bad_input():
     expect("no such model", run("score", HERE / "nothing", "--input", HERE / "texts.jsonl", "--output", HERE / "x.jsonl"), 66)
     expect("a directory without a model", run("score", HERE / "exported" / "..", "--input", HERE / "texts.jsonl", "--output",
                                               HERE / "x.jsonl"), 65, "holds no model")
+    bad_models(exported)
+    bad_lines(exported)
+    damaged_run()
     expect("usage", run("generate", exported), 2, "--prompt")
     expect("no command", run(), 2)
     expect("an unknown command", run("chek", "run.yaml"), 2, "`chek`", "did you mean `check`?")
@@ -368,6 +371,72 @@ def stop_a_writer():
         check(f"{command[0]}: dies by {number.name}, and says so",
               process.returncode == -number and f"stopped by {number.name}" in output, (process.returncode, output))
         check(f"{command[0]}: nothing is left", not list(folder.iterdir()), list(folder.iterdir()))
+
+
+def score(model, texts="texts.jsonl"):
+    return run("score", model, "--input", HERE / texts, "--output", HERE / "x.jsonl", "--dtype", "fp32")
+
+
+def bad_models(exported):
+    """What a config.json or its weights may say, and what must not hang, allocate or run for it."""
+    hostile = HERE / "hostile"
+    shutil.copytree(exported, hostile)
+    shape = json.loads((exported / "config.json").read_text())
+
+    def refused(name, value, *texts):
+        (hostile / "config.json").write_text(json.dumps({**shape, name: value}))
+        expect(f"config.json: {name} {value}", score(hostile), 65, str(hostile), *texts)
+
+    for name, value, highest in (("num_hidden_layers", 200000000000, 4096), ("n_routed_experts", 1000000000, 65536),
+                                 ("hidden_size", 10**12, 1 << 20), ("vocab_size", 10**12, 1 << 24),
+                                 ("num_attention_heads", 10**9, 65536), ("num_hidden_layers", 2**64 - 1, 4096)):
+        refused(name, value, f"{name} is {value}", f"at most {highest}")
+    refused("n_routed_experts", 65536, "parameters, but the weights hold")
+    refused("num_hidden_layers", 4096, "parameters, but the weights hold")
+    refused("num_hidden_layers", 1, "model.layers.1.", "expected layers 0 to 0")
+    for theta in (0, -1):
+        refused("rope_parameters", {"rope_theta": theta, "rope_type": "default"}, f"rope_theta is {theta}", "at least 1")
+
+    (hostile / "config.json").write_text(json.dumps(shape))
+    weights = hostile / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    begin = 8 + struct.unpack("<Q", data[:8])[0]
+    norm = json.loads(data[8:begin])["model.norm.weight"]["data_offsets"]
+    data[begin + norm[0]:begin + norm[0] + 4] = struct.pack("<f", float("nan"))
+    weights.write_bytes(data)
+    expect("score with weights that are no numbers", score(hostile), 65, "text 1, token 0", "not finite")
+    expect("generate with weights that are no numbers", run("generate", hostile, "--prompt", "one"), 65, "text 1", "not finite")
+    expect("a sequence longer than the loaded model's context",
+           run("train", config("bad"), f"model={{from: {exported}}}", "data.sequence_length=512"), 78, "sequence_length", "256")
+
+
+def bad_lines(exported):
+    for line, texts in ((b'{"ids": [1, 100000]}', ["token id 100000"]), (b'{"ids": [18446744073709551615]}', ["token id 18446744073709551615"]),
+                        (b'{"ids": [-1]}', ["token id -1"]), (json.dumps({"ids": [5] * 257}).encode(), ["257 tokens", "256"]),
+                        (b'{"text": "\xff"}', ["UTF-8", "byte 0xff"])):
+        (HERE / "bad.jsonl").write_bytes(b'{"ids": [1]}\n' + line + b"\n")
+        expect(f"a line {line[:40]}", score(exported, "bad.jsonl"), 65, "bad.jsonl:2: ", *texts)
+    (HERE / "bad.jsonl").write_text('{"ids": [1]}\n{"ids": []}\n')
+    expect("an empty prompt", run("generate", exported, "--input", HERE / "bad.jsonl", "--output", HERE / "x.jsonl"), 65, "bad.jsonl:2: ")
+
+
+def damaged_run():
+    """A run is what its newest good checkpoint says, wherever it keeps them; a checkpoint that is named is itself."""
+    damaged = HERE / "damaged"
+    shutil.copytree(HERE / "straight-fp32", damaged)
+    newest = sorted((damaged / "checkpoints").glob("step-*"))[-1]
+    part = next(newest.glob("*.safetensors"))
+    data = bytearray(part.read_bytes())
+    data[-1] ^= 1
+    part.write_bytes(data)
+    expect("generate from a run whose newest checkpoint is damaged", run("generate", damaged, "--prompt", "one", "--max-new-tokens", 1), 0,
+           "passed over", newest.name)
+    expect("the damaged checkpoint itself", run("generate", newest, "--prompt", "one"), 65, newest.name)
+    elsewhere = config("elsewhere")
+    expect("train from an export, checkpoints elsewhere, no tokenizer given",
+           run("train", elsewhere, f"model={{from: {HERE}/exported}}", "data.tokenizer=", f"checkpoint.dir={HERE}/kept",
+               "training.stop_after_steps=1"), 0)
+    expect("generate from that run", run("generate", HERE / "elsewhere", "--prompt", "one", "--max-new-tokens", 1), 0, "one")
 
 
 # A file system of its own size, which only the commands of one call see. They run in order until one fails.
