@@ -58,12 +58,13 @@ class Job:
         self.wait_until(f"printed {text!r}", lambda: text in self.output())
 
     def pid_of_rank(self, rank):
-        """The process below mpirun that has this rank."""
+        """The process that has this rank below mpirun, which is below the script that starts it."""
+        parent = lambda pid: int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
         for entry in pathlib.Path("/proc").iterdir():
             try:
                 if not entry.name.isdigit() or f"OMPI_COMM_WORLD_RANK={rank}" not in (entry / "environ").read_text().split("\0"):
                     continue
-                if int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1]) == self.process.pid:
+                if parent(parent(entry.name)) == self.process.pid:
                     return int(entry.name)
             except OSError:
                 continue
@@ -80,13 +81,14 @@ class Job:
             raise RuntimeError(f"the job did not end:\n{self.output()}")
 
     def stop(self):
-        """Leaves nobody behind: mpirun ends its ranks when it is asked to end, not when it is killed."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
+        """Leaves nobody behind, also when a rank does not listen: the second request is an order."""
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+            if self.process.poll() is None:
+                self.process.send_signal(number)
+                try:
+                    self.process.wait(3)
+                except subprocess.TimeoutExpired:
+                    pass
 
     def report_times(self):
         stamps = re.findall(r"(\d{4}-\d\d-\d\dT[\d:.]+)Z error", self.output())
