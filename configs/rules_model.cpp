@@ -71,19 +71,44 @@ bool are_equal(const Field& a, const Field& b) {
       a.value, b.value);
 }
 
+// The fields in which the two differ although `unused` holds their names.
+template <typename Section>
+std::vector<std::string> set_in_vain(Section given, Section neutral, const std::set<std::string>& unused) {
+  const Fields given_fields = fields_of(given), neutral_fields = fields_of(neutral);
+  std::vector<std::string> names;
+  for (size_t i = 0; i < given_fields.size(); ++i)
+    if (unused.count(given_fields[i].name) && !are_equal(given_fields[i], neutral_fields[i]))
+      names.push_back(given_fields[i].name);
+  return names;
+}
+
 // An option that does nothing must not look as if it did.
 void check_unused(const ModelConfig& model, ModelRules& rules) {
-  const std::set<std::string>& unused = options_unused_by(model.architecture);
-  ModelConfig given = model;
-  ModelConfig neutral = default_model(model.architecture);
-  const Fields given_fields = fields_of(given);
-  const Fields neutral_fields = fields_of(neutral);
-  for (size_t i = 0; i < given_fields.size(); ++i) {
-    const std::string& name = given_fields[i].name;
-    const bool is_fine = unused.count(name) == 0 || are_equal(given_fields[i], neutral_fields[i]);
-    rules.require(is_fine, {name, "architecture"}, "architecture {} does not use it; remove it",
+  const ModelConfig neutral = default_model(model.architecture);
+  const auto& unused = options_unused_by(model.architecture);
+  for (const std::string& name : set_in_vain(model, neutral, unused))
+    rules.require(false, {name, "architecture"}, "architecture {} does not use it; remove it",
                   model.architecture);
-  }
+  const bool has_modules = model.num_nextn_predict_layers > 0 || unused.count("mtp_loss_weight") > 0;
+  rules.require(has_modules || model.mtp_loss_weight == neutral.mtp_loss_weight,
+                {"mtp_loss_weight", "num_nextn_predict_layers"},
+                "{} has no effect without prediction modules; set num_nextn_predict_layers or remove it",
+                model.mtp_loss_weight);
+}
+
+// mscale_all_dim scales the softmax of latent attention under every scaling.
+const std::set<std::string>& options_unused_by_rope_scaling(const std::string& type) {
+  static const std::map<std::string, std::set<std::string>> kUnused = {
+      {"none",
+       {"original_max_position_embeddings", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
+        "low_freq_factor", "high_freq_factor", "attention_factor"}},
+      {"linear",
+       {"original_max_position_embeddings", "beta_fast", "beta_slow", "mscale", "low_freq_factor",
+        "high_freq_factor", "attention_factor"}},
+      {"llama3", {"beta_fast", "beta_slow", "mscale", "attention_factor"}},
+      {"yarn", {"low_freq_factor", "high_freq_factor"}},
+  };
+  return kUnused.at(type);
 }
 
 void check_latent_attention(const ModelConfig& m, ModelRules& rules) {
@@ -121,6 +146,10 @@ void check_rope_scaling(const ModelConfig& m, ModelRules& rules) {
   const RopeScalingConfig& rope = m.rope_scaling;
   rules.require(rope.type != "none" || rope.factor == 1.0, {"rope_scaling.factor", "rope_scaling.type"},
                 "{} has no effect with rope_scaling.type none; choose a type", rope.factor);
+  for (const std::string& name :
+       set_in_vain(rope, RopeScalingConfig{}, options_unused_by_rope_scaling(rope.type)))
+    rules.require(false, {"rope_scaling." + name, "rope_scaling.type"},
+                  "rope_scaling.type {} does not use it; remove it", rope.type);
   rules.require(rope.original_max_position_embeddings <= m.max_position_embeddings,
                 {"rope_scaling.original_max_position_embeddings", "max_position_embeddings"},
                 "{} is above max_position_embeddings {}; scaling makes the context longer",

@@ -79,16 +79,6 @@ void check_validation(const RunConfig& config, Rules& rules) {
 void check_data(const RunConfig& config, Rules& rules) {
   rules.require(!config.data.train.empty(), {"data.train"},
                 "no training data; give a list such as [{{path: \"shards/train-*.h5\"}}]");
-  if (!config.model.from.empty()) return;
-  const int64_t longest = config.model.max_position_embeddings;
-  rules.require(config.data.sequence_length <= longest,
-                {"data.sequence_length", "model.max_position_embeddings"},
-                "{} tokens is above model.max_position_embeddings {}; shorten it or raise the other",
-                config.data.sequence_length, longest);
-  rules.require(config.data.sequence_length > config.model.num_nextn_predict_layers + 1,
-                {"data.sequence_length", "model.num_nextn_predict_layers"},
-                "{} tokens leave nothing to predict {} tokens further (model.num_nextn_predict_layers)",
-                config.data.sequence_length, config.model.num_nextn_predict_layers);
 }
 
 void check_optimizer(const OptimizerConfig& optimizer, Rules& rules) {
@@ -104,6 +94,14 @@ int64_t steps_of_max_tokens(const RunConfig& config) {
 
 void check_schedule(const RunConfig& config, Rules& rules) {
   const ScheduleConfig& schedule = config.schedule;
+  rules.require(schedule.decay == "wsd" || schedule.decay_ratio == ScheduleConfig{}.decay_ratio,
+                {"schedule.decay_ratio", "schedule.decay"},
+                "{} has no effect with schedule.decay {}; choose wsd or remove it", schedule.decay_ratio,
+                schedule.decay);
+  rules.require(schedule.decay != "constant" || schedule.min_ratio == ScheduleConfig{}.min_ratio,
+                {"schedule.min_ratio", "schedule.decay"},
+                "{} has no effect with schedule.decay constant; choose another decay or remove it",
+                schedule.min_ratio);
   const int64_t max_steps = config.training.max_steps, token_steps = steps_of_max_tokens(config);
   rules.require(schedule.warmup_steps == 0 || schedule.warmup_ratio == 0,
                 {"schedule.warmup_steps", "schedule.warmup_ratio"},
@@ -265,6 +263,19 @@ void check_training_rules(const RunConfig& config, std::optional<int64_t> world_
   check_tensor(config, rules);
 }
 
+void check_sequence_length(int64_t sequence_length, int64_t max_position_embeddings,
+                           int64_t num_nextn_predict_layers, Violations& violations) {
+  Rules rules(violations);
+  rules.require(sequence_length <= max_position_embeddings,
+                {"data.sequence_length", "model.max_position_embeddings"},
+                "{} tokens is above model.max_position_embeddings {}; shorten it or raise the other",
+                sequence_length, max_position_embeddings);
+  rules.require(sequence_length > num_nextn_predict_layers + 1,
+                {"data.sequence_length", "model.num_nextn_predict_layers"},
+                "{} tokens leave nothing to predict {} tokens further (model.num_nextn_predict_layers)",
+                sequence_length, num_nextn_predict_layers);
+}
+
 Violations broken_rules(const RunConfig& config, Purpose purpose, std::optional<int64_t> world_size) {
   Violations violations;
   Rules rules(violations);
@@ -272,6 +283,9 @@ Violations broken_rules(const RunConfig& config, Purpose purpose, std::optional<
   if (purpose == Purpose::kCleaning) return violations;
   check_model_rules(config.model, violations);
   check_training_rules(config, world_size, violations);
+  if (config.model.from.empty())
+    check_sequence_length(config.data.sequence_length, config.model.max_position_embeddings,
+                          config.model.num_nextn_predict_layers, violations);
   return violations;
 }
 

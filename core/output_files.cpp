@@ -48,16 +48,20 @@ UnfinishedOutput::UnfinishedOutput(std::string path) : path_(std::move(path)) {
 
 UnfinishedOutput::~UnfinishedOutput() {
   std::lock_guard lock(registry().mutex);
-  registry().paths.extract(path_);
+  registry().paths.extract(path_);  // one of those of this name
 }
 
-UnfinishedOutput begin_output(const std::string& path) {
+void check_replaceable(const std::string& path) {
   std::error_code ignored;  // creating the file will say it
   const stdfs::file_status status = stdfs::status(path, ignored);
   if (stdfs::is_directory(status)) throw CannotWriteError("{}: is a directory; name a file to write", path);
   if (stdfs::is_other(status))
     throw CannotWriteError("{}: is a device or a pipe; name a regular file, or one that is not there yet",
                            path);
+}
+
+UnfinishedOutput begin_output(const std::string& path) {
+  check_replaceable(path);
   return UnfinishedOutput(temporary_name(path));
 }
 

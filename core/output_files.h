@@ -23,8 +23,11 @@ class UnfinishedOutput {
   std::string path_;
 };
 
-/// The temporary name of `path`. Throws CannotWriteError when renaming onto `path` would replace anything but
-/// a regular file: a device, a pipe, a directory (links are followed).
+/// Throws CannotWriteError when renaming onto `path` would replace anything but a regular file: a device, a
+/// pipe, a directory (links are followed).
+void check_replaceable(const std::string& path);
+
+/// The temporary name of `path`, which is checked.
 UnfinishedOutput begin_output(const std::string& path);
 
 /// For a process that is about to end: removes every unfinished output. From then on a thread that begins or

@@ -40,7 +40,7 @@ void check_outputs(const std::vector<std::string>& inputs, const std::vector<std
   const std::string problem = core::find_overwritten(inputs, outputs);
   if (!problem.empty()) throw core::UsageError(problem);
   for (const std::string& output : outputs)
-    if (!output.empty() && output != "-") core::begin_output(output);
+    if (!output.empty() && output != "-") core::check_replaceable(output);
 }
 
 // Every thread inherits the blocked signals, so that the one that waits for them gets them and may do what no

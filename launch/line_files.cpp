@@ -28,7 +28,9 @@ class LineReader {
     if (path == "-") return;
     file_.open(path, std::ios::binary);
     core::FileSystem& fs = core::posix_file_system();
-    if (!file_ || fs.is_directory(path)) fs.open(path);  // which says what is wrong
+    if (file_ && !fs.is_directory(path)) return;
+    fs.open(path);  // says what is wrong
+    throw core::IoError("{}: cannot be opened; try again", path);
   }
 
   std::vector<Line> next_batch() {

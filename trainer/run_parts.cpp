@@ -4,9 +4,11 @@
 #include <cmath>
 #include <limits>
 
+#include "configs/rules.h"
 #include "core/error.h"
 #include "core/file_system.h"
 #include "core/glob_match.h"
+#include "core/log.h"
 #include "data/shards/file_pool.h"
 #include "data/shards/shard_reader.h"
 #include "data/tokenizer/tokenizer.h"
@@ -143,25 +145,27 @@ void load_weights(const RunConfig& config, inference::WeightSource* source, RunP
 }
 
 // The tokenizer.json that lies with the model that is loaded, if it made the shards.
-std::string tokenizer_of_model(const RunConfig& config, const inference::ModelFiles& from) {
+std::string tokenizer_of_model(const RunConfig& config, const inference::ModelFiles& from,
+                               bool is_first_rank) {
   if (!from.tokenizer) return "";
   const auto tokenizer = data::tokenizer::Tokenizer::from_file(*from.tokenizer);
-  return tokenizer.digest() == first_shard(config).tokenizer_digest ? *from.tokenizer : "";
+  if (tokenizer.digest() == first_shard(config).tokenizer_digest) return *from.tokenizer;
+  if (is_first_rank)
+    core::log::warning(
+        "{} did not make the shards in data.train: the model goes on with the ids of another vocabulary, and "
+        "the run keeps no tokenizer.json; name the right one in data.tokenizer",
+        *from.tokenizer);
+  return "";
 }
 
-// What the rules ask of data.sequence_length, for a shape that is known when the model is loaded.
+// A rule that waits for the shape of the model that is loaded.
 void check_sequence_length(const RunConfig& config, const model::ModelSpec& spec) {
-  const int64_t length = config.data.sequence_length;
-  if (length > spec.max_position_embeddings)
-    throw core::ConfigError(
-        "data.sequence_length: {} tokens is above max_position_embeddings {} of {} (model.from); shorten it",
-        length, spec.max_position_embeddings, config.model.from);
-  if (length <= spec.num_nextn_predict_layers + 1)
-    throw core::ConfigError(
-        "data.sequence_length: {} tokens leave nothing to predict {} tokens further "
-        "(num_nextn_predict_layers of "
-        "{}, model.from)",
-        length, spec.num_nextn_predict_layers, config.model.from);
+  configs::Violations violations;
+  configs::check_sequence_length(config.data.sequence_length, spec.max_position_embeddings,
+                                 spec.num_nextn_predict_layers, violations);
+  if (!violations.empty())
+    throw core::ConfigError("{} (the model is that of model.from {})", violations.front().message,
+                            config.model.from);
 }
 
 // The tokenizer that goes with the run: it must be the one that made the shards; its end tokens become the
@@ -233,8 +237,9 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
       from ? from->spec : model::spec_from_config(config.model, first_shard(config).vocabulary_size);
   if (from) check_sequence_length(config, spec);
   adopt_tokenizer(config, spec);
-  parts.tokenizer =
-      from && config.data.tokenizer.empty() ? tokenizer_of_model(config, *from) : config.data.tokenizer;
+  parts.tokenizer = from && config.data.tokenizer.empty()
+                        ? tokenizer_of_model(config, *from, session.rank() == 0)
+                        : config.data.tokenizer;
   parts.model = std::make_unique<model::Model>(model::build_model(
       spec,
       {.balance = balance_options(config.model, spec),

@@ -208,7 +208,7 @@ void clean_shard(const configs::CleanConfig& config, core::FileSystem& fs, const
   if (shard.count < 1 || shard.index < 0 || shard.index >= shard.count)
     throw core::ConfigError("shard {} of {}: an index from 0 and below the number of shards was expected",
                             shard.index, shard.count);
-  create_report_directories(config, fs);
+  prepare_outputs(config, fs);
   ShardCleaner(config, fs, shard).run();
 }
 

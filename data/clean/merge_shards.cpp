@@ -188,7 +188,7 @@ class Merger {
 CleanReport merge_shards(const configs::CleanConfig& config, core::FileSystem& fs, int num_shards) {
   check_clean_config(config);
   if (num_shards < 1) throw core::ConfigError("{} shards to merge: at least one was expected", num_shards);
-  create_report_directories(config, fs);
+  prepare_outputs(config, fs);
   Merger merger(config, fs, num_shards);
   CleanReport report = merger.run();
   core::write_file_atomically(fs, report_path(config), report_json(report));

@@ -91,17 +91,14 @@ size_t suffix_begin(const std::string& path) {
   return has_suffix ? dot : name.size();
 }
 
-void check_outputs(const configs::CleanConfig& config, const std::vector<InputFile>& files) {
-  std::vector<std::string> inputs,
-      outputs = {report_path(config), config.report_html, output_path(config, 0)};
-  for (const auto& file : files) inputs.push_back(file.path);
+// With what an earlier run left of a split output.
+std::vector<std::string> outputs_to_replace(const configs::CleanConfig& config) {
+  std::vector<std::string> outputs = {output_path(config, 0), report_path(config)};
+  if (!config.report_html.empty()) outputs.push_back(config.report_html);
   for (size_t i = 1; config.output_file_bytes > 0 && core::posix_file_system().exists(output_path(config, i));
        ++i)
     outputs.push_back(output_path(config, i));
-  const std::string problem = core::find_overwritten(inputs, outputs);
-  if (!problem.empty()) throw core::ConfigError("clean: {}", problem);
-  for (const auto& output : outputs)
-    if (!output.empty()) core::begin_output(output);
+  return outputs;
 }
 
 }  // namespace
@@ -115,7 +112,6 @@ std::vector<InputFile> list_inputs(const configs::CleanConfig& config) {
                                     input.path);
     for (const auto& path : paths) files.push_back(make_input(config, input, path));
   }
-  check_outputs(config, files);
   return files;
 }
 
@@ -128,9 +124,15 @@ std::string report_path(const configs::CleanConfig& config) {
                                : config.report;
 }
 
-void create_report_directories(const configs::CleanConfig& config, core::FileSystem& fs) {
-  for (const std::string& path : {report_path(config), config.report_html}) {
-    const std::string directory = std::filesystem::path(path).parent_path().string();
+void prepare_outputs(const configs::CleanConfig& config, core::FileSystem& fs) {
+  std::vector<std::string> inputs;
+  for (const InputFile& input : list_inputs(config)) inputs.push_back(input.path);
+  const std::vector<std::string> outputs = outputs_to_replace(config);
+  const std::string problem = core::find_overwritten(inputs, outputs);
+  if (!problem.empty()) throw core::ConfigError("clean: {}", problem);
+  for (const std::string& output : outputs) {
+    core::check_replaceable(output);
+    const std::string directory = std::filesystem::path(output).parent_path().string();
     if (!directory.empty()) fs.create_directories(directory);
   }
 }

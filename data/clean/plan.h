@@ -19,13 +19,16 @@ struct InputFile {
 };
 
 /// The files of all inputs, patterns expanded and sorted. Throws MissingInputError for a pattern without a
-/// file, ConfigError when an output is one of them or two outputs are one file.
+/// file.
 std::vector<InputFile> list_inputs(const configs::CleanConfig& config);
 
 std::string work_directory(const configs::CleanConfig& config);
 std::string report_path(const configs::CleanConfig& config);
-/// Throws CannotWriteError; done first, so that it does not come after hours of cleaning.
-void create_report_directories(const configs::CleanConfig& config, core::FileSystem& fs);
+
+/// Makes the directories of the outputs. Throws ConfigError when an output is an input or another output,
+/// CannotWriteError when one cannot be replaced. Done first, so that it does not come after hours of
+/// cleaning.
+void prepare_outputs(const configs::CleanConfig& config, core::FileSystem& fs);
 
 /// `output` itself, or with -00000 before its suffixes when output is split.
 std::string output_path(const configs::CleanConfig& config, size_t file_idx);

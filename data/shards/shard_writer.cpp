@@ -107,7 +107,6 @@ struct ShardWriter::State {
   core::FileSystem& fs;
   std::string path;
   core::UnfinishedOutput unfinished;
-  const std::string& temporary = unfinished.path();
   ShardWriterOptions options;
   Hdf5Handle file;  // declared before the datasets: they close first
   std::optional<DatasetWriter> tokens, offsets, score;
@@ -118,11 +117,12 @@ struct ShardWriter::State {
 };
 
 void ShardWriter::State::open() {
-  fs.create(temporary)->close();  // permission and space problems in the file system's own words
-  file = create_file(temporary);
-  tokens.emplace(file.id(), temporary, std::string(kTokens), is_narrow() ? H5T_STD_U16LE : H5T_STD_U32LE,
-                 kTokenChunkBytes);
-  offsets.emplace(file.id(), temporary, std::string(kDocumentOffsets), H5T_STD_U64LE, kDocumentChunkBytes);
+  fs.create(unfinished.path())->close();  // permission and space problems in the file system's own words
+  file = create_file(unfinished.path());
+  tokens.emplace(file.id(), unfinished.path(), std::string(kTokens),
+                 is_narrow() ? H5T_STD_U16LE : H5T_STD_U32LE, kTokenChunkBytes);
+  offsets.emplace(file.id(), unfinished.path(), std::string(kDocumentOffsets), H5T_STD_U64LE,
+                  kDocumentChunkBytes);
   offsets->append(bytes_of(num_tokens));
 }
 
@@ -144,7 +144,8 @@ void ShardWriter::State::add_tokens(std::span<const uint32_t> document) {
 void ShardWriter::State::add_name(NameColumn& column, std::string_view dataset, const std::string& name) {
   if (!column.ids && name.empty()) return;
   if (!column.ids) {  // the first name: the documents before it have none
-    column.ids.emplace(file.id(), temporary, std::string(dataset), H5T_STD_U16LE, kDocumentChunkBytes);
+    column.ids.emplace(file.id(), unfinished.path(), std::string(dataset), H5T_STD_U16LE,
+                       kDocumentChunkBytes);
     for (uint64_t document = 0; document < num_documents; ++document)
       column.ids->append(bytes_of(column.id("", dataset, path)));
   }
@@ -154,7 +155,7 @@ void ShardWriter::State::add_name(NameColumn& column, std::string_view dataset, 
 void ShardWriter::State::add_score(float value) {
   if (!score && std::isnan(value)) return;
   if (!score) {
-    score.emplace(file.id(), temporary, std::string(kScore), H5T_IEEE_F32LE, kDocumentChunkBytes);
+    score.emplace(file.id(), unfinished.path(), std::string(kScore), H5T_IEEE_F32LE, kDocumentChunkBytes);
     const float none = std::numeric_limits<float>::quiet_NaN();
     for (uint64_t document = 0; document < num_documents; ++document) score->append(bytes_of(none));
   }
@@ -175,7 +176,7 @@ void ShardWriter::State::finish_names(NameColumn& column, std::string_view ids, 
   size_t width = 1;
   for (const std::string& name : column.names) width = std::max(width, name.size());
   const Hdf5Handle type = string_type(width);
-  DatasetWriter writer(file.id(), temporary, std::string(names), type.id(), kDocumentChunkBytes);
+  DatasetWriter writer(file.id(), unfinished.path(), std::string(names), type.id(), kDocumentChunkBytes);
   for (std::string name : column.names) {
     name.resize(width, '\0');
     writer.append(std::as_bytes(std::span(name.data(), name.size())));
@@ -201,10 +202,11 @@ std::string ShardWriter::State::finish_datasets() {
 
 void ShardWriter::State::write_attributes(const std::string& content_digest) {
   const uint64_t version = kShardFormatVersion;
-  write_attribute(file.id(), temporary, kFormatVersionAttribute, H5T_STD_U64LE, &version);
-  write_attribute(file.id(), temporary, kVocabularySizeAttribute, H5T_STD_U64LE, &options.vocabulary_size);
-  write_text_attribute(file.id(), temporary, kTokenizerDigestAttribute, options.tokenizer_digest);
-  write_text_attribute(file.id(), temporary, kContentDigestAttribute, content_digest);
+  write_attribute(file.id(), unfinished.path(), kFormatVersionAttribute, H5T_STD_U64LE, &version);
+  write_attribute(file.id(), unfinished.path(), kVocabularySizeAttribute, H5T_STD_U64LE,
+                  &options.vocabulary_size);
+  write_text_attribute(file.id(), unfinished.path(), kTokenizerDigestAttribute, options.tokenizer_digest);
+  write_text_attribute(file.id(), unfinished.path(), kContentDigestAttribute, content_digest);
 }
 
 void ShardWriter::State::discard() {
@@ -218,7 +220,7 @@ void ShardWriter::State::discard() {
     file.close();
   }
   try {
-    if (!is_published) fs.remove_all(temporary);
+    if (!is_published) fs.remove_all(unfinished.path());
   } catch (const core::Error&) {  // a file under a temporary name is in nobody's way
   }
 }
@@ -264,9 +266,9 @@ void ShardWriter::finish() {
   {
     const auto lock = lock_hdf5();
     s.write_attributes(s.finish_datasets());
-    if (!s.file.close()) throw core::IoError("cannot write {}: {}", s.temporary, hdf5_reason());
+    if (!s.file.close()) throw core::IoError("cannot write {}: {}", s.unfinished.path(), hdf5_reason());
   }
-  const auto file = s.fs.open_append(s.temporary);
+  const auto file = s.fs.open_append(s.unfinished.path());
   file->sync();
   file->close();
   s.is_finished = true;
@@ -275,7 +277,7 @@ void ShardWriter::finish() {
 void ShardWriter::publish() {
   State& s = *state_;
   ATHANOR_CHECK(s.is_finished && !s.is_published, "{} is not ready to be published", s.path);
-  s.fs.rename(s.temporary, s.path);
+  s.fs.rename(s.unfinished.path(), s.path);
   s.is_published = true;
   const auto directory = std::filesystem::path(s.path).parent_path();
   s.fs.sync_directory(directory.empty() ? "." : directory.string());

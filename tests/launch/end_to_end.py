@@ -408,6 +408,12 @@ def bad_models(exported):
     expect("generate with weights that are no numbers", run("generate", hostile, "--prompt", "one"), 65, "text 1", "not finite")
     expect("a sequence longer than the loaded model's context",
            run("train", config("bad"), f"model={{from: {exported}}}", "data.sequence_length=512"), 78, "sequence_length", "256")
+    stranger = HERE / "stranger"
+    shutil.copytree(exported, stranger)
+    shutil.copy(HERE / "other.json", stranger / "tokenizer.json")
+    expect("the tokenizer of a model that did not make the shards",
+           run("train", config("stranger-run"), f"model={{from: {stranger}}}", "data.tokenizer=", "training.stop_after_steps=1", ranks=2), 0,
+           "did not make the shards", "name the right one in data.tokenizer")
 
 
 def bad_lines(exported):
