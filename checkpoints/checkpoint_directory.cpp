@@ -144,6 +144,13 @@ void remove_checkpoint(core::FileSystem& fs, const std::string& path, const std:
   fs.remove_all(removed);
 }
 
+std::string put_aside(core::FileSystem& fs, const std::string& path, const std::string& id) {
+  const std::string aside = fmt::format("{}.aside-{}", path, id);
+  fs.rename(path, aside);
+  fs.sync_directory(parent_directory(path));
+  return aside;
+}
+
 std::vector<std::string> prune(core::FileSystem& fs, const std::string& directory, uint64_t num_to_keep,
                                const std::string& id) {
   std::vector<std::string> removed;

@@ -2,9 +2,8 @@
 // consulted.
 //
 // Beside them may lie what an interrupted program left: `.tmp-ID` (being written), `.removed-ID` (being
-// removed) and
-// `.replaced-ID` (about to be replaced by another checkpoint of the same step). Readers pass over all of
-// these.
+// removed) and `.replaced-ID` (about to be replaced by another checkpoint of the same step); and what a run
+// that went back to an earlier checkpoint put aside, `.aside-ID`. Readers pass over all of these.
 #pragma once
 
 #include <cstdint>
@@ -60,6 +59,10 @@ std::vector<std::string> clean_leftovers(core::FileSystem& fs, const std::string
 
 /// Removes a checkpoint so that it is never seen half: renamed first, then removed.
 void remove_checkpoint(core::FileSystem& fs, const std::string& path, const std::string& id);
+
+/// Takes a checkpoint out of the sequence without removing it: it becomes `step-00000120.aside-ID`, which
+/// nothing chooses, counts or removes, but which can be named. Returns the new path.
+std::string put_aside(core::FileSystem& fs, const std::string& path, const std::string& id);
 
 /// Removes every checkpoint older than the `num_to_keep`-th newest good one (manifest whole, all files there
 /// with the right sizes); damaged ones do not count as kept. 0 keeps all. Returns the paths that were

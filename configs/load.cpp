@@ -17,18 +17,14 @@ namespace {
 
 std::string read_config_text(const std::string& path) {
   core::FileSystem& files = core::posix_file_system();
-  if (!files.exists(path)) {
+  if (path != "-" && !files.exists(path))
     throw core::MissingInputError("{}: no such configuration file (`athanor init --list` names templates)",
                                   path);
+  try {
+    return core::read_text_file(files, path, kMaxYamlBytes);
+  } catch (const core::DataError& error) {  // a directory, or too long
+    throw core::ConfigError("{}", error.what());
   }
-  if (files.is_directory(path))
-    throw core::ConfigError("{}: expected a configuration file, found a directory", path);
-  const uint64_t num_bytes = files.file_size(path);
-  if (num_bytes > kMaxYamlBytes) {
-    throw core::ConfigError("{}: error: {} bytes long; a configuration has at most {} bytes", path, num_bytes,
-                            kMaxYamlBytes);
-  }
-  return core::read_text_file(files, path, kMaxYamlBytes);
 }
 
 // One reading of one text, from the tree to the rules.

@@ -95,7 +95,7 @@ struct TrainingConfig {
 
   static void describe_validation(auto& section, auto& visit) {
     visit("validate_every", section.validate_every,
-          {.meaning = "steps between validations (0: no validation)",
+          {.meaning = "steps between validations (0: no validation, whatever validation_batches says)",
            .unit = "steps",
            .minimum = 0,
            .maximum = 1e15});

@@ -93,6 +93,30 @@ class PosixReadableFile : public ReadableFile {
   std::string path_;
 };
 
+class PosixInputStream : public InputStream {
+ public:
+  PosixInputStream(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  ~PosixInputStream() override { ::close(fd_); }
+
+  size_t read(std::span<std::byte> out) override {
+    for (;;) {
+      const ssize_t got = ::read(fd_, out.data(), std::min<size_t>(out.size(), size_t{1} << 30));
+      if (got >= 0) return static_cast<size_t>(got);
+      if (errno != EINTR) throw IoError("cannot read {}: {}", path_, reason(errno));
+    }
+  }
+
+ private:
+  int fd_;
+  std::string path_;
+};
+
+struct stat stat_of(int fd) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) info.st_mode = 0;
+  return info;
+}
+
 class PosixFileSystem : public FileSystem {
  public:
   std::unique_ptr<WritableFile> create(const std::string& path) override {
@@ -103,14 +127,20 @@ class PosixFileSystem : public FileSystem {
   }
 
   std::unique_ptr<ReadableFile> open(const std::string& path) override {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) throw_open_error("open", path, errno, false);
-    struct stat info {};
-    if (::fstat(fd, &info) != 0 || S_ISDIR(info.st_mode)) {
-      ::close(fd);
-      throw_open_error("open", path, EISDIR, false);
-    }
-    return std::make_unique<PosixReadableFile>(fd, static_cast<uint64_t>(info.st_size), path);
+    // Not waiting for the writer of a pipe, which is refused.
+    const int fd = open_for_reading(path, O_NONBLOCK);
+    const struct stat info = stat_of(fd);
+    if (S_ISREG(info.st_mode))
+      return std::make_unique<PosixReadableFile>(fd, static_cast<uint64_t>(info.st_size), path);
+    ::close(fd);
+    throw DataError("{}: a file was expected, this is a device or a pipe; write its content to a file first",
+                    path);
+  }
+  std::unique_ptr<InputStream> open_stream(const std::string& path) override {
+    const bool is_standard_input = path == "-";
+    const int fd = is_standard_input ? ::dup(STDIN_FILENO) : open_for_reading(path, 0);
+    if (fd < 0) throw IoError("cannot read the standard input: {}", reason(errno));
+    return std::make_unique<PosixInputStream>(fd, is_standard_input ? "the standard input" : path);
   }
 
   void rename(const std::string& from, const std::string& to) override {
@@ -170,6 +200,13 @@ class PosixFileSystem : public FileSystem {
   }
 
  private:
+  static int open_for_reading(const std::string& path, int flags) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
+    if (fd < 0) throw_open_error("open", path, errno, false);
+    if (!S_ISDIR(stat_of(fd).st_mode)) return fd;
+    ::close(fd);
+    throw_open_error("open", path, EISDIR, false);
+  }
   static std::unique_ptr<WritableFile> open_for_writing(const std::string& path, int flags) {
     const int fd = ::open(path.c_str(), flags, 0666);
     if (fd < 0) throw_open_error("create", path, errno, true);
@@ -182,7 +219,27 @@ std::string parent_directory(const std::string& path) {
   return parent.empty() ? "." : parent.string();
 }
 
+// What can be read at any offset, from its start to its end.
+class FileStream : public InputStream {
+ public:
+  explicit FileStream(std::unique_ptr<ReadableFile> file) : file_(std::move(file)) {}
+  size_t read(std::span<std::byte> out) override {
+    const auto part = out.first(std::min<uint64_t>(out.size(), file_->size() - offset_));
+    file_->read(offset_, part);
+    offset_ += part.size();
+    return part.size();
+  }
+
+ private:
+  std::unique_ptr<ReadableFile> file_;
+  uint64_t offset_ = 0;
+};
+
 }  // namespace
+
+std::unique_ptr<InputStream> FileSystem::open_stream(const std::string& path) {
+  return std::make_unique<FileStream>(open(path));
+}
 
 std::unique_ptr<FileSystem> make_posix_file_system() {
   return std::make_unique<PosixFileSystem>();
@@ -194,13 +251,18 @@ FileSystem& posix_file_system() {
 }
 
 std::string read_text_file(FileSystem& fs, const std::string& path, uint64_t max_bytes) {
-  const auto file = fs.open(path);
-  if (file->size() > max_bytes)
-    throw DataError("{}: {} bytes, more than the {} allowed for this kind of file", path, file->size(),
-                    max_bytes);
-  std::string text(file->size(), '\0');
-  file->read(0, std::as_writable_bytes(std::span(text.data(), text.size())));
-  return text;
+  constexpr size_t kPieceBytes = size_t{1} << 16;
+  const auto stream = fs.open_stream(path);
+  std::string text;
+  for (;;) {
+    const size_t before = text.size();
+    text.resize(before + kPieceBytes);
+    const size_t got = stream->read(std::as_writable_bytes(std::span(text.data() + before, kPieceBytes)));
+    text.resize(before + got);
+    if (text.size() > max_bytes)
+      throw DataError("{}: more than the {} bytes allowed for this kind of file", path, max_bytes);
+    if (got == 0) return text;
+  }
 }
 
 void write_file_atomically(FileSystem& fs, const std::string& path, std::string_view content) {

@@ -38,6 +38,14 @@ class ReadableFile {
   virtual void read(uint64_t offset, std::span<std::byte> out) const = 0;
 };
 
+/// Something open for reading once, from its start to its end: a file, a pipe or a device.
+class InputStream {
+ public:
+  virtual ~InputStream() = default;
+  /// Fills some of `out` (not empty) and returns how much; 0 at the end. IoError when the read fails.
+  virtual size_t read(std::span<std::byte> out) = 0;
+};
+
 /// Errors: MissingInputError (no such file on reading), CannotWriteError (creating, renaming, permission),
 /// IoError (everything else); each names the path and the reason.
 class FileSystem {
@@ -47,7 +55,11 @@ class FileSystem {
   virtual std::unique_ptr<WritableFile> create(const std::string& path) = 0;
   /// Opens for appending, creating when missing.
   virtual std::unique_ptr<WritableFile> open_append(const std::string& path) = 0;
+  /// DataError for what cannot be read at any offset: a directory, a pipe, a device.
   virtual std::unique_ptr<ReadableFile> open(const std::string& path) = 0;
+  /// `-` is the standard input. Waits for a writer when `path` is a named pipe without one. DataError for a
+  /// directory.
+  virtual std::unique_ptr<InputStream> open_stream(const std::string& path);
   /// Atomic; replaces a file, refuses to replace a directory that is not empty.
   virtual void rename(const std::string& from, const std::string& to) = 0;
   /// Parents included; an existing directory is fine.
@@ -72,7 +84,7 @@ std::unique_ptr<FileSystem> make_posix_file_system();
 /// The shared POSIX file system, for code that has no reason to be given another.
 FileSystem& posix_file_system();
 
-/// The whole file; throws DataError when it is larger than `max_bytes`.
+/// All that a file or a pipe holds; throws DataError when it is more than `max_bytes`.
 std::string read_text_file(FileSystem& fs, const std::string& path, uint64_t max_bytes);
 
 /// Writes beside `path`, syncs, renames onto it and syncs the directory: readers see the old or the new file,

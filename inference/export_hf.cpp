@@ -1,5 +1,7 @@
 #include "inference/export_hf.h"
 
+#include <filesystem>
+#include <system_error>
 #include <unordered_map>
 #include <vector>
 
@@ -42,9 +44,26 @@ std::string generation_config(const ModelFiles& files) {
   return config.dump(2) + "\n";
 }
 
+// Half-done, it would be neither the old model nor the new one.
+void check_not_onto_itself(const ModelFiles& files, const std::string& output) {
+  std::error_code ignored;
+  if (std::filesystem::equivalent(files.path, output, ignored))
+    throw core::UsageError("--output {} is the model itself; give another directory", output);
+}
+
+ExportSummary summary_of(const std::vector<TensorInfo>& tensors) {
+  ExportSummary summary{.num_tensors = tensors.size()};
+  for (const TensorInfo& tensor : tensors) {
+    summary.num_elements += checkpoints::num_elements(tensor.shape);
+    summary.num_bytes += tensor.num_bytes();
+  }
+  return summary;
+}
+
 }  // namespace
 
-void export_hf(ModelFiles& files, const ExportOptions& options) {
+ExportSummary export_hf(ModelFiles& files, const ExportOptions& options) {
+  check_not_onto_itself(files, options.output);
   const bool is_bf16 = options.dtype == at::kBFloat16;
   model::Model model = model::build_model(files.spec);
   std::vector<TensorInfo> tensors;
@@ -77,6 +96,7 @@ void export_hf(ModelFiles& files, const ExportOptions& options) {
   if (files.tokenizer)
     core::write_file_atomically(fs, base + "tokenizer.json",
                                 core::read_text_file(fs, *files.tokenizer, uint64_t{256} << 20));
+  return summary_of(tensors);
 }
 
 }  // namespace athanor::inference

@@ -16,7 +16,12 @@ struct ExportOptions {
   uint64_t max_shard_bytes = uint64_t{5} << 30;
 };
 
-/// Streams weights one tensor at a time. Errors as checkpoints::write_weights.
-void export_hf(ModelFiles& files, const ExportOptions& options);
+struct ExportSummary {
+  uint64_t num_tensors = 0, num_elements = 0, num_bytes = 0;  ///< of the weights
+};
+
+/// Streams weights one tensor at a time. Errors: UsageError when the model is to replace itself; as
+/// checkpoints::write_weights.
+ExportSummary export_hf(ModelFiles& files, const ExportOptions& options);
 
 }  // namespace athanor::inference

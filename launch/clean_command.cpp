@@ -1,9 +1,10 @@
 // athanor clean CONFIG [clean.key=value ...]
 #include <charconv>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <system_error>
 
-#include "configs/load.h"
 #include "core/error.h"
 #include "core/file_system.h"
 #include "core/output_files.h"
@@ -14,6 +15,7 @@
 #include "launch/commands.h"
 #include "launch/environment.h"
 #include "launch/file_outputs.h"
+#include "launch/job.h"
 #include "launch/output.h"
 #include "parallel/session.h"
 
@@ -44,12 +46,29 @@ void merge(const CleanArguments& arguments, const configs::CleanConfig& config, 
   print(arguments.json ? clean::report_json(report) + "\n" : clean::report_table(report));
 }
 
+// The directory that a run of both stages makes for what lies between them: it goes with a run that fails,
+// since nothing goes on from what stage 1 left there.
+class StagesDirectory {
+ public:
+  explicit StagesDirectory(std::string path) {
+    if (!core::posix_file_system().exists(path)) unfinished_.emplace(std::move(path));
+  }
+  ~StagesDirectory() {
+    std::error_code ignored;  // an error is already on its way, or stage 2 has removed it
+    if (unfinished_) std::filesystem::remove_all(unfinished_->path(), ignored);
+  }
+  StagesDirectory(const StagesDirectory&) = delete;
+  StagesDirectory& operator=(const StagesDirectory&) = delete;
+
+ private:
+  std::optional<core::UnfinishedOutput> unfinished_;
+};
+
 // Under mpirun every rank takes its share of the documents; the result is the same for any number of ranks.
 void run_on_ranks(const CleanArguments& arguments, const configs::CleanConfig& config,
                   parallel::Session& session) {
-  const std::string stages = clean::work_directory(config);
-  std::optional<core::UnfinishedOutput> unfinished;  // nothing goes on from what stage 1 left here
-  if (session.rank() == 0 && !core::posix_file_system().exists(stages)) unfinished.emplace(stages);
+  std::optional<StagesDirectory> stages;
+  if (session.rank() == 0) stages.emplace(clean::work_directory(config));
   session.world().barrier();
   clean::clean_shard(config, core::posix_file_system(), {session.rank(), session.size()});
   session.world().barrier();
@@ -59,21 +78,22 @@ void run_on_ranks(const CleanArguments& arguments, const configs::CleanConfig& c
 void run_clean(const CleanArguments& arguments) {
   if (!arguments.shard.empty() && arguments.num_merged > 0)
     throw core::UsageError("--shard and --merge are two stages: run every shard first, then merge");
-  const configs::CleanConfig config = configs::load_run_config(arguments.config, arguments.overrides,
-                                                               {.purpose = configs::Purpose::kCleaning})
-                                          .clean;
+  const configs::CleanConfig config =
+      load_config_in_job(arguments.config, arguments.overrides, {.purpose = configs::Purpose::kCleaning})
+          .clean;
   clean_up_on_signals();
   const auto session =
       parallel::start_session({.under_mpi_launcher = launcher_facts().is_under_mpi, .timeout_s = 86400});
   core::set_num_threads(threads_per_rank(config.threads, session->local_size()));
-  if (!arguments.shard.empty()) {
-    clean::clean_shard(config, core::posix_file_system(), parse_shard(arguments.shard));
-  } else if (arguments.num_merged > 0) {
-    merge(arguments, config, arguments.num_merged);
-  } else {
-    run_on_ranks(arguments, config, *session);
-  }
-  session->finish();
+  run_in_job(*session, [&] {
+    if (!arguments.shard.empty()) {
+      clean::clean_shard(config, core::posix_file_system(), parse_shard(arguments.shard));
+    } else if (arguments.num_merged > 0) {
+      merge(arguments, config, arguments.num_merged);
+    } else {
+      run_on_ranks(arguments, config, *session);
+    }
+  });
 }
 
 }  // namespace

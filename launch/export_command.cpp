@@ -1,10 +1,13 @@
 // athanor export MODEL --format hf --output DIR
 #include <memory>
 
-#include "core/log.h"
+#include <fmt/format.h>
+
+#include "core/json.h"
 #include "inference/export_hf.h"
 #include "launch/commands.h"
 #include "launch/file_outputs.h"
+#include "launch/output.h"
 
 namespace athanor::launch {
 namespace {
@@ -12,15 +15,31 @@ namespace {
 struct ExportArguments {
   std::string model, format = "hf", dtype = "bf16", output;
   double max_shard_gb = 5;
+  bool as_json = false;
 };
+
+void print_summary(const ExportArguments& arguments, const inference::ModelFiles& files,
+                   const inference::ExportSummary& summary) {
+  if (arguments.as_json) {
+    const nlohmann::json facts = {{"output", arguments.output},       {"format", arguments.format},
+                                  {"dtype", arguments.dtype},         {"from", files.path},
+                                  {"tensors", summary.num_tensors},   {"elements", summary.num_elements},
+                                  {"weight_bytes", summary.num_bytes}};
+    return print(facts.dump() + "\n");
+  }
+  print(fmt::format("{}: {} tensors, {} elements, {} bytes in {}, from {}\n", arguments.output,
+                    summary.num_tensors, summary.num_elements, summary.num_bytes, arguments.dtype,
+                    files.path));
+}
 
 void run_export(const ExportArguments& arguments) {
   clean_up_on_signals();
   inference::ModelFiles files = inference::open_model(arguments.model);
-  inference::export_hf(files, {.output = arguments.output,
-                               .dtype = arguments.dtype == "fp32" ? at::kFloat : at::kBFloat16,
-                               .max_shard_bytes = static_cast<uint64_t>(arguments.max_shard_gb * 1e9)});
-  core::log::info("{}: written from {}", arguments.output, files.path);
+  const auto summary =
+      inference::export_hf(files, {.output = arguments.output,
+                                   .dtype = arguments.dtype == "fp32" ? at::kFloat : at::kBFloat16,
+                                   .max_shard_bytes = static_cast<uint64_t>(arguments.max_shard_gb * 1e9)});
+  print_summary(arguments, files, summary);
 }
 
 }  // namespace
@@ -42,6 +61,7 @@ void add_export_command(Command root) {
   command.add_option("--max-shard-gb", arguments->max_shard_gb, "largest weight file, in gigabytes")
       .between(0.001, 1000.0)
       .shows_default();
+  command.add_flag("--json", arguments->as_json, "print the summary as JSON");
   command.runs([arguments] { run_export(*arguments); });
 }
 

@@ -23,6 +23,7 @@ struct GenerateArguments {
   std::string input, output;
   inference::GenerateOptions options;
   bool ignore_eos = false;
+  bool as_json = false;
 };
 
 std::string text_of(const std::vector<int64_t>& ids, const OpenModel& opened) {
@@ -31,12 +32,19 @@ std::string text_of(const std::vector<int64_t>& ids, const OpenModel& opened) {
                                   /*skip_special_tokens=*/true);
 }
 
-// Prints the prompt and then the text as it comes.
-void stream_prompt(const GenerateArguments& arguments, OpenModel& opened) {
+std::string json_line(const std::vector<int64_t>& ids, const OpenModel& opened) {
+  return json({{"text", text_of(ids, opened)}, {"ids", ids}}).dump() + "\n";
+}
+
+// Prints the prompt and then the text as it comes; as JSON, the new text when all is there.
+void continue_prompt(const GenerateArguments& arguments, OpenModel& opened) {
   const auto tokens = opened.require_tokenizer().encode(*arguments.prompt, true);
+  const std::vector<std::vector<int64_t>> prompts = {{tokens.begin(), tokens.end()}};
+  if (arguments.as_json)
+    return print(json_line(inference::generate(*opened.model, prompts, arguments.options).front(), opened));
   IncrementalDecoder decoder(*opened.tokenizer, /*skip_special_tokens=*/true);
   print(*arguments.prompt);
-  inference::generate(*opened.model, {{tokens.begin(), tokens.end()}}, arguments.options,
+  inference::generate(*opened.model, prompts, arguments.options,
                       [&](size_t, int64_t token) { print(decoder.push(static_cast<uint32_t>(token))); });
   print(decoder.finish() + "\n");
 }
@@ -50,7 +58,7 @@ void generate_file(const GenerateArguments& arguments, OpenModel& opened) {
   });
   std::string lines;
   for (const auto& ids : inference::generate(*opened.model, prompts, arguments.options))
-    lines += json({{"text", text_of(ids, opened)}, {"ids", ids}}).dump() + "\n";
+    lines += json_line(ids, opened);
   core::write_file_atomically(core::posix_file_system(), arguments.output, lines);
 }
 
@@ -61,13 +69,15 @@ void run_generate(GenerateArguments& arguments) {
     throw core::UsageError("generate: --input FILE needs --output FILE");
   if (arguments.prompt && !arguments.output.empty())
     throw core::UsageError("generate: --prompt prints its text; --output FILE goes with --input FILE");
+  if (arguments.as_json && !arguments.prompt)
+    throw core::UsageError("generate: --json goes with --prompt; --output FILE has JSON lines anyway");
   clean_up_on_signals();
   check_outputs({arguments.input}, {arguments.output});
   inference::check(arguments.options.sampling);
   OpenModel opened = open(arguments.model);
   if (!arguments.ignore_eos) arguments.options.stop_tokens = opened.eos_token_ids;
   if (arguments.prompt) {
-    stream_prompt(arguments, opened);
+    continue_prompt(arguments, opened);
   } else {
     generate_file(arguments, opened);
   }
@@ -104,6 +114,8 @@ void add_generate_command(Command root) {
       .between(1, 65536)
       .shows_default();
   command.add_flag("--ignore-eos", arguments->ignore_eos, "go on after an end token");
+  command.add_flag("--json", arguments->as_json,
+                   "print {\"text\": ..., \"ids\": [...]}, the new tokens only, in place of the text");
   command.runs([arguments] { run_generate(*arguments); });
 }
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iostream>
 #include <memory>
 #include <sched.h>
 #include <system_error>
@@ -13,6 +11,7 @@
 #include "core/file_system.h"
 #include "core/output_files.h"
 #include "core/parallel_for.h"
+#include "data/text/line_reader.h"
 #include "launch/output.h"
 
 namespace athanor::launch {
@@ -22,38 +21,28 @@ constexpr size_t kBatchBytes = size_t{4} << 20;
 constexpr size_t kMaxLineBytes = size_t{1} << 30;
 
 // Lines of a stream, a batch at a time.
-class LineReader {
+class BatchReader {
  public:
-  explicit LineReader(const std::string& path) : path_(path) {
-    if (path == "-") return;
-    file_.open(path, std::ios::binary);
-    core::FileSystem& fs = core::posix_file_system();
-    if (file_ && !fs.is_directory(path)) return;
-    fs.open(path);  // says what is wrong
-    throw core::IoError("{}: cannot be opened; try again", path);
-  }
+  explicit BatchReader(const std::string& path)
+      : path_(path), lines_(text::open_byte_source(core::posix_file_system(), path), kMaxLineBytes) {}
 
+  /// Empty at the end.
   std::vector<Line> next_batch() {
     std::vector<Line> batch;
     size_t num_bytes = 0;
-    for (std::string text; num_bytes < kBatchBytes && std::getline(stream(), text);) {
-      ++line_number_;
-      if (text.size() > kMaxLineBytes)
-        throw core::DataError("{}:{}: a line has more than {} bytes", path_, line_number_, kMaxLineBytes);
-      num_bytes += text.size();
-      if (text.find_first_not_of(" \t\r") != std::string::npos)
-        batch.push_back({text, fmt::format("{}:{}", path_, line_number_)});
+    for (text::Line line; num_bytes < kBatchBytes && lines_.next(line);) {
+      const std::string where = fmt::format("{}:{}", path_, line.number);
+      if (line.is_overlong) throw core::DataError("{}: a line has more than {} bytes", where, kMaxLineBytes);
+      if (line.bytes.find_first_not_of(" \t") == std::string_view::npos) continue;
+      num_bytes += line.bytes.size();
+      batch.push_back({std::string(line.bytes), where});
     }
-    if (stream().bad()) throw core::IoError("{}: reading failed after line {}", path_, line_number_);
     return batch;
   }
-  bool is_at_end() { return !stream(); }
 
  private:
-  std::istream& stream() { return path_ == "-" ? std::cin : file_; }
   std::string path_;
-  std::ifstream file_;
-  uint64_t line_number_ = 0;
+  text::LineReader lines_;
 };
 
 class LineWriter {
@@ -104,16 +93,16 @@ std::unique_ptr<LineWriter> open_writer(const std::string& path) {
 }  // namespace
 
 void for_each_line(const std::string& input, const std::function<void(const Line&)>& visit) {
-  for (LineReader reader(input); !reader.is_at_end();)
-    for (const Line& line : reader.next_batch()) visit(line);
+  BatchReader reader(input);
+  for (auto lines = reader.next_batch(); !lines.empty(); lines = reader.next_batch())
+    for (const Line& line : lines) visit(line);
 }
 
 void convert_lines(const std::string& input, const std::string& output,
                    const std::function<std::string(const Line&)>& convert) {
-  LineReader reader(input);
+  BatchReader reader(input);
   const auto writer = open_writer(output);
-  while (!reader.is_at_end()) {
-    const auto lines = reader.next_batch();
+  for (auto lines = reader.next_batch(); !lines.empty(); lines = reader.next_batch()) {
     std::vector<std::string> converted(lines.size());
     core::parallel_for(static_cast<int64_t>(lines.size()), [&](int64_t i) {
       converted[static_cast<size_t>(i)] = convert(lines[static_cast<size_t>(i)]);

@@ -8,12 +8,12 @@
 namespace athanor::launch {
 
 struct Line {
-  std::string text;   ///< without its line feed
+  std::string text;   ///< without its end
   std::string where;  ///< FILE:LINE, for errors
 };
 
-/// Calls visit(line) for every line of `input` that is not blank, in order; `-` is the standard input.
-/// Errors: as FileSystem::open, and DataError for a line of more than 1 GiB.
+/// Calls visit(line) for every line of `input` that is not blank, in order; `-` is the standard input. Input
+/// may be compressed. Errors: as open_byte_source, and DataError for a line of more than 1 GiB.
 void for_each_line(const std::string& input, const std::function<void(const Line&)>& visit);
 
 /// Writes convert(line) for every line of `input` that is not blank, in order, many lines at a time on all

@@ -17,7 +17,7 @@ namespace {
 
 struct SynthArguments {
   synth::SynthOptions options;
-  std::string format = "jsonl";
+  std::string format = "auto";
   int threads = 0;
   bool json = false;
 };
@@ -47,8 +47,8 @@ void print_summary(const synth::SynthSummary& summary, bool as_json) {
 void run_synth(SynthArguments& arguments) {
   clean_up_on_signals();
   core::set_num_threads(threads_per_rank(arguments.threads, 1));
-  arguments.options.format =
-      arguments.format == "txt" ? synth::SynthFormat::kText : synth::SynthFormat::kJsonLines;
+  if (arguments.format == "jsonl") arguments.options.format = synth::SynthFormat::kJsonLines;
+  if (arguments.format == "txt") arguments.options.format = synth::SynthFormat::kText;
   print_summary(synth::write_corpus(arguments.options, core::posix_file_system()), arguments.json);
 }
 
@@ -60,7 +60,8 @@ void add_synth_command(Command root) {
       "synth", "Generate the sample corpus: Chinese, English, code, arithmetic, and dirt to clean");
   auto& options = arguments->options;
   command
-      .add_option("--output", options.output, "a file (.jsonl or .txt, also .gz or .zst), else a directory")
+      .add_option("--output", options.output,
+                  "a file (.jsonl or .txt, also with .gz or .zst), or a directory")
       .required();
   command.add_option("--documents", options.num_documents, "how many documents");
   command.add_option("--bytes", options.num_bytes, "or how many bytes of text");
@@ -69,9 +70,11 @@ void add_synth_command(Command root) {
       .between(0.0, 1.0)
       .shows_default();
   command
-      .add_option("--format", arguments->format,
-                  "JSON lines, or plain text with a blank line between documents")
-      .one_of({"jsonl", "txt"})
+      .add_option(
+          "--format", arguments->format,
+          "JSON lines, or plain text with a blank line between documents; auto: by the file's name, JSON "
+          "lines in a directory")
+      .one_of({"auto", "jsonl", "txt"})
       .shows_default();
   command.add_option("--threads", arguments->threads, "compute threads (0: all usable cores)")
       .between(0, 4096)

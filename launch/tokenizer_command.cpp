@@ -7,7 +7,6 @@
 #include "core/error.h"
 #include "core/file_system.h"
 #include "core/json.h"
-#include "core/log.h"
 #include "core/parallel_for.h"
 #include "data/tokenizer/presets.h"
 #include "data/tokenizer/text_blocks.h"
@@ -16,6 +15,7 @@
 #include "launch/commands.h"
 #include "launch/file_outputs.h"
 #include "launch/line_files.h"
+#include "launch/output.h"
 
 namespace athanor::launch {
 namespace {
@@ -26,17 +26,24 @@ namespace tok = data::tokenizer;
 
 struct TokenizerTrainArguments {
   std::vector<std::string> inputs;
-  std::string output, preset = "deepseek", bos_token;
+  std::string output, format = "auto", preset = "deepseek", bos_token;
   std::vector<std::string> regexes, special_tokens;
   size_t vocab_size = 0;
   uint64_t min_frequency = 1, memory_mib = 4096;
   size_t max_token_bytes = 0;
   int num_threads = 0;
+  bool as_json = false;
 };
+
+tok::TextFormat format_of(const std::string& name) {
+  if (name == "jsonl") return tok::TextFormat::kJsonLines;
+  return name == "txt" ? tok::TextFormat::kPlain : tok::TextFormat::kByName;
+}
 
 tok::TrainerOptions trainer_options(const TokenizerTrainArguments& arguments) {
   tok::TrainerOptions options{
       .vocab_size = arguments.vocab_size,
+      .format = format_of(arguments.format),
       .patterns = arguments.regexes.empty() ? tok::preset_patterns(arguments.preset) : arguments.regexes,
       .added_tokens = {},
       .bos_token = arguments.bos_token,
@@ -52,16 +59,30 @@ tok::TrainerOptions trainer_options(const TokenizerTrainArguments& arguments) {
   return options;
 }
 
+void print_trained(const TokenizerTrainArguments& arguments, const tok::TrainedTokenizer& trained) {
+  const tok::TrainingReport& report = trained.report;
+  const std::string digest = trained.tokenizer.digest();
+  if (arguments.as_json) {
+    const nlohmann::json facts = {{"path", arguments.output},
+                                  {"vocabulary_size", report.vocab_size},
+                                  {"text_bytes", report.num_text_bytes},
+                                  {"words", report.num_words},
+                                  {"distinct_words", report.num_distinct_words},
+                                  {"digest", digest}};
+    return print(facts.dump() + "\n");
+  }
+  print(fmt::format("{}: {} tokens from {} bytes of text ({} words, {} distinct), digest {}\n",
+                    arguments.output, report.vocab_size, report.num_text_bytes, report.num_words,
+                    report.num_distinct_words, digest));
+}
+
 void run_tokenizer_train(const TokenizerTrainArguments& arguments) {
   clean_up_on_signals();
   check_outputs(arguments.inputs, {arguments.output});
   core::set_num_threads(arguments.num_threads > 0 ? arguments.num_threads : usable_cores());
   const auto trained = tok::train_tokenizer(arguments.inputs, trainer_options(arguments));
   trained.tokenizer.save(arguments.output);
-  const auto& report = trained.report;
-  core::log::info("{}: {} tokens from {} bytes of text ({} words, {} distinct), digest {}", arguments.output,
-                  report.vocab_size, report.num_text_bytes, report.num_words, report.num_distinct_words,
-                  trained.tokenizer.digest());
+  print_trained(arguments, trained);
 }
 
 struct ConvertArguments {
@@ -125,8 +146,13 @@ std::vector<std::string> preset_names() {
 void add_train(Command parent) {
   Command command = parent.add_command("train", "Learn a byte-level BPE tokenizer from text");
   auto arguments = std::make_shared<TokenizerTrainArguments>();
-  command.add_option("--input", arguments->inputs, "Files: .jsonl with {\"text\": ...} per line, or .txt")
+  command
+      .add_option("--input", arguments->inputs,
+                  "Files: .jsonl with {\"text\": ...} per line, or .txt; also with .gz or .zst")
       .required();
+  command.add_option("--format", arguments->format, "What the files hold; auto: by their names")
+      .one_of({"auto", "jsonl", "txt"})
+      .shows_default();
   command
       .add_option("--vocab-size", arguments->vocab_size, "Tokens in all, special ones and 256 bytes included")
       .required();
@@ -151,6 +177,7 @@ void add_train(Command parent) {
       .shows_default()
       .between(uint64_t{16}, uint64_t{1} << 30);
   add_threads_option(command, arguments->num_threads);
+  command.add_flag("--json", arguments->as_json, "Print the summary as JSON");
   command.runs([arguments] { run_tokenizer_train(*arguments); });
 }
 

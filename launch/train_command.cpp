@@ -1,18 +1,18 @@
 // athanor train CONFIG [section.key=value ...]
-#include <cstdio>
+#include <csignal>
 #include <memory>
 #include <unistd.h>
 
 #include <ATen/Parallel.h>
 
 #include "configs/flat_options.h"
-#include "configs/load.h"
 #include "core/error.h"
 #include "core/file_system.h"
 #include "core/log.h"
 #include "core/parallel_for.h"
 #include "launch/commands.h"
 #include "launch/environment.h"
+#include "launch/job.h"
 #include "launch/place_process.h"
 #include "launch/start_agreement.h"
 #include "parallel/session.h"
@@ -25,6 +25,7 @@ struct TrainArguments {
   std::string config;
   std::vector<std::string> overrides;
   std::string resume = "auto";
+  bool as_json = false;
 };
 
 trainer::ResumeChoice resume_choice(const std::string& text) {
@@ -52,23 +53,6 @@ void prepare_process(const configs::RunConfig& config, parallel::Session& sessio
       1);  // the kernels bring their own threads; a second pool would fight them for the cores
 }
 
-trainer::Outcome train_or_abort(const trainer::TrainerOptions& options, parallel::Session& session) {
-  try {
-    if (session.size() > 1)
-      check_start_agreement({configs::flat_options(options.config), program_digest()}, session);
-    prepare_process(options.config, session);
-    const trainer::Outcome outcome = trainer::train(options, session);
-    session.finish();
-    return outcome;
-  } catch (const core::Error& error) {
-    if (session.size() > 1) session.fail(error);
-    throw;
-  } catch (const std::exception& error) {
-    if (session.size() > 1) session.fail(core::InternalError("internal error: {}", error.what()));
-    throw;
-  }
-}
-
 parallel::SessionOptions session_options(const configs::RunConfig& config, const LauncherFacts& facts) {
   parallel::SessionOptions options;
   options.under_mpi_launcher = facts.is_under_mpi;
@@ -81,18 +65,31 @@ parallel::SessionOptions session_options(const configs::RunConfig& config, const
   return options;
 }
 
+trainer::Console console_of(const TrainArguments& arguments) {
+  if (arguments.as_json) return trainer::Console::kJson;
+  return ::isatty(STDOUT_FILENO) != 0 ? trainer::Console::kLive : trainer::Console::kLines;
+}
+
 void run_train(const TrainArguments& arguments) {
+  ::signal(SIGPIPE, SIG_IGN);  // a run does not end because nobody reads what it prints
   const LauncherFacts facts = launcher_facts();
-  trainer::TrainerOptions options;
-  options.config = configs::load_run_config(arguments.config, arguments.overrides,
-                                            {.world_size = facts.world_size, .is_input_checked = true});
-  options.resume = resume_choice(arguments.resume);
-  options.stop_signal = &stop_signal();
-  options.is_terminal = ::isatty(STDOUT_FILENO) != 0;
+  const trainer::TrainerOptions options{
+      .config = load_config_in_job(arguments.config, arguments.overrides,
+                                   {.world_size = facts.world_size, .is_input_checked = true}),
+      .resume = resume_choice(arguments.resume),
+      .stop_signal = &stop_signal(),
+      .console = console_of(arguments)};
   keep_large_allocations();
   const auto session = parallel::start_session(session_options(options.config, facts));
   core::log::configure({.rank = session->rank(), .console_level = level_of(options.config.run.log_level)});
-  if (train_or_abort(options, *session) == trainer::Outcome::kStopRequested)
+  trainer::Outcome outcome{};
+  run_in_job(*session, [&] {
+    if (session->size() > 1)
+      check_start_agreement({configs::flat_options(options.config), program_digest()}, *session);
+    prepare_process(options.config, *session);
+    outcome = trainer::train(options, *session);
+  });
+  if (outcome == trainer::Outcome::kStopRequested)
     throw core::StartAgain(
         "stopped on request; a checkpoint is saved in {}: start the same command again to go on",
         options.config.checkpoint_dir());
@@ -111,6 +108,8 @@ void add_train_command(Command root) {
                   "auto: from the newest good checkpoint in checkpoint.dir, if there is one; never; or a "
                   "checkpoint's path")
       .shows_default();
+  command.add_flag("--json", arguments->as_json,
+                   "print every step as a line of JSON, as in RUN/metrics.jsonl");
   command.runs([arguments] { run_train(*arguments); });
 }
 

@@ -68,36 +68,39 @@ uint64_t metrics_bytes_through(const core::ReadableFile& file, uint64_t last_ste
   }
 }
 
-MetricsWriter::MetricsWriter(core::FileSystem& fs, std::string path)
-    : fs_(fs), path_(std::move(path)), file_(fs.open_append(path_)) {}
-
-void MetricsWriter::write(const std::string& line) {
-  file_->append(line + "\n");
-}
-
-void MetricsWriter::write_pending() {
+void MetricsLines::write_pending() {
   std::string line = "{";
   add_field(line, "step", std::to_string(pending_->step));
   add_validation(line, *pending_);
   add_field(line, "time", json_number(pending_->time));
-  write(line + "}");
+  write_(line + "}\n");
   pending_.reset();
 }
 
-void MetricsWriter::on_step(const StepRecord& record) {
+void MetricsLines::on_step(const StepRecord& record) {
   if (pending_ && pending_->step != record.step) write_pending();
-  write(metrics_line(record, pending_ ? &*pending_ : nullptr));
+  write_(metrics_line(record, pending_ ? &*pending_ : nullptr) + "\n");
   pending_.reset();
 }
 
-void MetricsWriter::on_validation(const ValidationRecord& record) {
+void MetricsLines::on_validation(const ValidationRecord& record) {
   if (pending_) write_pending();
   pending_ = record;
   if (record.step == 0) write_pending();
 }
 
-void MetricsWriter::on_resume(uint64_t step) {
+void MetricsLines::on_resume(uint64_t) {
   pending_.reset();
+}
+
+MetricsWriter::MetricsWriter(core::FileSystem& fs, std::string path)
+    : fs_(fs),
+      path_(std::move(path)),
+      file_(fs.open_append(path_)),
+      lines_([this](std::string_view line) { file_->append(line); }) {}
+
+void MetricsWriter::on_resume(uint64_t step) {
+  lines_.on_resume(step);
   file_->close();
   fs_.truncate(path_, metrics_bytes_through(*fs_.open(path_), step));
   file_ = fs_.open_append(path_);

@@ -1,10 +1,14 @@
-// RUN/metrics.jsonl: one JSON object per step, on disk as soon as it is written. The validation of a step is
-// in the step's own object. A number that is not finite is null, since JSON has no such numbers.
+// What happens in a run as JSON lines, in RUN/metrics.jsonl and wherever else they are wanted: one object per
+// step, with the validation of that step in it. A number that is not finite is null, since JSON has no such
+// numbers.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/file_system.h"
@@ -12,25 +16,40 @@
 
 namespace athanor::observe {
 
+class MetricsLines : public Observer {
+ public:
+  using Write = std::function<void(std::string_view line)>;  ///< takes a line with its line feed
+
+  explicit MetricsLines(Write write) : write_(std::move(write)) {}
+
+  void on_step(const StepRecord& record) override;
+  /// Kept until the step's record comes; before the first step (step 0) it gets an object of its own.
+  void on_validation(const ValidationRecord& record) override;
+  void on_resume(uint64_t step) override;
+
+ private:
+  void write_pending();
+
+  Write write_;
+  std::optional<ValidationRecord> pending_;
+};
+
+/// The lines in a file, on disk as soon as they are written.
 class MetricsWriter : public Observer {
  public:
   /// Appends to `path`, whose directory must exist. Throws CannotWriteError.
   MetricsWriter(core::FileSystem& fs, std::string path);
 
-  void on_step(const StepRecord& record) override;
-  /// Kept until the step's record comes; before the first step (step 0) it gets an object of its own.
-  void on_validation(const ValidationRecord& record) override;
+  void on_step(const StepRecord& record) override { lines_.on_step(record); }
+  void on_validation(const ValidationRecord& record) override { lines_.on_validation(record); }
   /// Cuts off the objects of later steps and whatever follows them, such as a line that a crash tore.
   void on_resume(uint64_t step) override;
 
  private:
-  void write(const std::string& line);
-  void write_pending();
-
   core::FileSystem& fs_;
   std::string path_;
   std::unique_ptr<core::WritableFile> file_;
-  std::optional<ValidationRecord> pending_;
+  MetricsLines lines_;
 };
 
 /// The object of a step, without a newline; `validation` may be null.

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cmath>
 #include <span>
+#include <system_error>
 
 #include <fmt/format.h>
+
+#include "core/log.h"
 
 namespace athanor::observe {
 namespace {
@@ -111,9 +115,12 @@ void ProgressLine::on_resume(uint64_t step) {
 }
 
 ProgressLine::Write console_writer(std::FILE* stream) {
-  return [stream](std::string_view text) {
-    std::fwrite(text.data(), 1, text.size(), stream);
-    std::fflush(stream);
+  return [stream, is_open = true](std::string_view text) mutable {
+    if (!is_open) return;
+    is_open = std::fwrite(text.data(), 1, text.size(), stream) == text.size() && std::fflush(stream) == 0;
+    if (!is_open)
+      core::log::warning("cannot write to the console any more ({}): the run goes on without it",
+                         std::generic_category().message(errno));
   };
 }
 

@@ -69,7 +69,9 @@ class ProgressLine : public Observer {
   bool is_line_open_ = false;
 };
 
-/// Writes to a C stream and flushes it.
+/// Writes to a C stream and flushes it. When nobody reads it any more, or its disk is full, a warning says so
+/// once and the rest is dropped: a run does not end because nobody looks. A closed pipe must not raise
+/// SIGPIPE.
 ProgressLine::Write console_writer(std::FILE* stream);
 
 }  // namespace athanor::observe

@@ -1,6 +1,8 @@
 #include "trainer/checkpoint_keeper.h"
 
 #include <chrono>
+#include <filesystem>
+#include <system_error>
 
 #include "checkpoints/checkpoint_reader.h"
 #include "configs/load.h"
@@ -50,6 +52,7 @@ std::optional<std::string> CheckpointKeeper::find(const ResumeChoice& choice) co
   if (choice.kind == ResumeChoice::Kind::kPath) {
     if (!fs.exists(choice.path))
       throw core::MissingInputError("--resume {}: no such checkpoint", choice.path);
+    checkpoints::CheckpointReader(fs, choice.path, checkpoints::Verify::kDigests);
     return choice.path;
   }
   if (choice.kind == ResumeChoice::Kind::kNever) {
@@ -71,29 +74,45 @@ RunCounters CheckpointKeeper::resume(const ResumeChoice& choice) {
   if (world_.rank() == 0) path = find(choice).value_or("");
   path = broadcast_text(path, world_);
   RunCounters counters;
+  bool must_save = false;
   if (!path.empty()) {
     const checkpoints::CheckpointReader reader(core::posix_file_system(), path, checkpoints::Verify::kSizes);
     counters = restore(reader, state_, parts_.identity);
-    if (choice.kind == ResumeChoice::Kind::kNewest) {
+    core::log::info("resumed from {} (step {}, {} samples)", path, counters.step, counters.consumed_samples);
+    must_save = broadcast_text(is_own(path) ? "" : "elsewhere", world_) == "elsewhere";
+    if (!must_save) {
       writer_options_.run_id = reader.manifest().run_id;
       last_saved_step_ = counters.step;
     }
-    core::log::info("resumed from {} (step {}, {} samples)", path, counters.step, counters.consumed_samples);
-    warn_of_newer(counters.step);
+    if (choice.kind == ResumeChoice::Kind::kPath && world_.rank() == 0) put_later_aside(path, counters.step);
   }
   writer_ = std::make_unique<checkpoints::CheckpointWriter>(writer_options_);
+  if (must_save) save(counters);
   return counters;
 }
 
-void CheckpointKeeper::warn_of_newer(int64_t step) const {
-  if (world_.rank() != 0) return;
-  const auto all = checkpoints::list_checkpoints(core::posix_file_system(), directory_);
-  if (all.empty() || static_cast<int64_t>(all.back().step) <= step) return;
-  core::log::warning(
-      "{} also holds checkpoints up to step {}: until this run has passed it, a start without --resume goes "
-      "on from "
-      "there; remove them to stay on this branch",
-      directory_, all.back().step);
+bool CheckpointKeeper::is_own(const std::string& path) const {
+  std::error_code error;
+  const auto whole = std::filesystem::canonical(path, error);
+  return !error && checkpoints::step_of_name(whole.filename().string()) &&
+         std::filesystem::equivalent(whole.parent_path(), directory_, error);
+}
+
+void CheckpointKeeper::put_later_aside(const std::string& path, int64_t step) const {
+  auto& fs = core::posix_file_system();
+  const std::string id = checkpoints::make_id();
+  auto entries = checkpoints::list_checkpoints(fs, directory_);
+  for (; !entries.empty(); entries.pop_back()) {  // newest first: whenever this ends, a start finds one run
+    const auto& entry = entries.back();
+    const bool is_later = static_cast<int64_t>(entry.step) > step;
+    if (!is_later &&
+        (static_cast<int64_t>(entry.step) < step || std::filesystem::equivalent(entry.path, path)))
+      return;
+    const std::string aside = checkpoints::put_aside(fs, entry.path, id);
+    core::log::warning(
+        "{} is put aside as {}, since --resume goes back to step {}; remove it if it is not wanted",
+        entry.path, aside, step);
+  }
 }
 
 bool CheckpointKeeper::is_due(int64_t step) const {

@@ -21,8 +21,9 @@ class CheckpointKeeper {
   /// Rank 0 takes the directory's lock and clears what a dead program left there. Collective over `world`.
   CheckpointKeeper(const configs::RunConfig& config, RunParts& parts, parallel::Communicator& world);
 
-  /// Restores the chosen checkpoint, if any, into the parts. Collective. MissingInputError when a path that
-  /// was asked for is not there.
+  /// Restores the chosen checkpoint, if any, into the parts. Collective. A path that is asked for becomes
+  /// where the run stands: later checkpoints in the directory are put aside, and one from elsewhere is saved
+  /// here at once, so that the next start goes on from it. MissingInputError when that path is not there.
   RunCounters resume(const ResumeChoice& choice);
 
   /// Whether a save is due after this step, by steps or by rank 0's clock.
@@ -43,8 +44,10 @@ class CheckpointKeeper {
 
  private:
   std::optional<std::string> find(const ResumeChoice& choice) const;
-  /// Of a branch that the next start would prefer to the one resumed at `step`.
-  void warn_of_newer(int64_t step) const;
+  /// Whether the checkpoint is one of this directory.
+  bool is_own(const std::string& path) const;
+  /// Makes the directory end with the checkpoint at `path`, if it is one of its own, else before that step.
+  void put_later_aside(const std::string& path, int64_t step) const;
 
   std::string directory_, config_yaml_;
   configs::Interval every_;

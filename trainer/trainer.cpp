@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 
 #include "configs/load.h"
 #include "core/error.h"
@@ -32,10 +33,23 @@ double unix_time() {
 // start that nothing speaks against any more: one that is refused leaves the run as it was.
 void write_run_files(const configs::RunConfig& config, const RunParts& parts) {
   auto& fs = core::posix_file_system();
-  core::write_file_atomically(fs, config.run_dir() + "/config.yaml", configs::to_yaml(config));
+  configs::RunConfig resolved = config;
+  // Read by whoever uses the run, from wherever that is.
+  if (!resolved.checkpoint.dir.empty())
+    resolved.checkpoint.dir = std::filesystem::absolute(resolved.checkpoint.dir).string();
+  core::write_file_atomically(fs, config.run_dir() + "/config.yaml", configs::to_yaml(resolved));
   if (!parts.tokenizer.empty())
     core::write_file_atomically(fs, config.run_dir() + "/tokenizer.json",
                                 core::read_text_file(fs, parts.tokenizer, uint64_t{256} << 20));
+}
+
+std::unique_ptr<observe::Observer> make_console(const TrainerOptions& options, const RunParts& parts) {
+  auto write = observe::console_writer(stdout);
+  if (options.console == Console::kJson) return std::make_unique<observe::MetricsLines>(std::move(write));
+  const observe::ProgressOptions progress{.total_steps = static_cast<uint64_t>(parts.total_steps),
+                                          .every = static_cast<uint64_t>(options.config.metrics.every),
+                                          .is_terminal = options.console == Console::kLive};
+  return std::make_unique<observe::ProgressLine>(progress, std::move(write));
 }
 
 // Observers live on rank 0; on the others the list is empty.
@@ -51,10 +65,7 @@ observe::ObserverList make_observers(const TrainerOptions& options, const RunPar
   if (config.metrics.prometheus_port)
     observers.add(std::make_unique<observe::PrometheusExporter>(
         static_cast<int>(config.metrics.prometheus_port), config.run.name));
-  const observe::ProgressOptions progress{.total_steps = static_cast<uint64_t>(parts.total_steps),
-                                          .every = static_cast<uint64_t>(config.metrics.every),
-                                          .is_terminal = options.is_terminal};
-  observers.add(std::make_unique<observe::ProgressLine>(progress, observe::console_writer(stdout)));
+  observers.add(make_console(options, parts));
   return observers;
 }
 

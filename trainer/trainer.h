@@ -22,12 +22,19 @@ struct ResumeChoice {
   std::string path;
 };
 
+/// What a run shows on the standard output.
+enum class Console {
+  kLines,  ///< a line every so many steps
+  kLive,   ///< one line that changes, for a terminal
+  kJson,   ///< the lines of metrics.jsonl
+};
+
 struct TrainerOptions {
   configs::RunConfig config;
   ResumeChoice resume;
   /// Set from outside (a signal handler) to ask for a checkpoint and an orderly end.
   const std::atomic<int>* stop_signal = nullptr;
-  bool is_terminal = false;  ///< standard output is one: a live line instead of plain ones
+  Console console = Console::kLines;
 };
 
 enum class Outcome {

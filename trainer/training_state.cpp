@@ -61,12 +61,13 @@ json to_json(const RunCounters& counters, const RunIdentity& identity) {
 }
 
 void check_identity(const json& saved, const RunIdentity& identity, const std::string& path) {
-  const auto differs = [&](const char* key, const auto& now, const char* what) {
+  const auto check_same = [&](const char* key, const auto& now, const char* what) {
     if (saved.at(key) == json(now)) return;
     throw core::ConfigError(
-        "{}: was made with another {}; continue it with the same one, or start anew with --resume never "
-        "and another run.dir",
-        path, what);
+        "{}: was made with {} {}, the configuration has {}; continue it with the same one, or start anew "
+        "with "
+        "--resume never and another run.dir",
+        path, what, saved.at(key).dump(), json(now).dump());
   };
   if (saved.at("model_config") != json(identity.model_config)) {
     const json before = json::parse(saved.at("model_config").get<std::string>()),
@@ -78,10 +79,10 @@ void check_identity(const json& saved, const RunIdentity& identity, const std::s
             "or start anew with --resume never and another run.dir",
             path, key, before.value(key, json()).dump(), value.dump());
   }
-  differs("tokenizer_digest", identity.tokenizer_digest, "tokenizer");
-  differs("seed", identity.seed, "run.seed");
-  differs("sequence_length", identity.sequence_length, "data.sequence_length");
-  differs("data_fingerprint", identity.data_fingerprint, "set of training shards (data.train)");
+  check_same("tokenizer_digest", identity.tokenizer_digest, "the tokenizer");
+  check_same("seed", identity.seed, "run.seed");
+  check_same("sequence_length", identity.sequence_length, "data.sequence_length");
+  check_same("data_fingerprint", identity.data_fingerprint, "training shards (data.train) of the digest");
 }
 
 }  // namespace

@@ -110,7 +110,10 @@ std::vector<InputFile> list_inputs(const configs::CleanConfig& config) {
     if (paths.empty())
       throw core::MissingInputError("clean.inputs: no file matches {}; check the path or the pattern",
                                     input.path);
-    for (const auto& path : paths) files.push_back(make_input(config, input, path));
+    for (const auto& path : paths) {
+      core::posix_file_system().open(path);  // says what is wrong with a directory, a pipe or a device
+      files.push_back(make_input(config, input, path));
+    }
   }
   return files;
 }

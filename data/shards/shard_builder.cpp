@@ -223,6 +223,11 @@ class Builder {
           "--validation-fraction {} takes all {} documents, none is left for {}; give more documents or a "
           "smaller fraction",
           options_.validation_fraction, summary_.num_documents, options_.output);
+    if (validation_ && validation_->is_empty())
+      throw core::DataError(
+          "--validation-fraction {} takes none of the {} documents, so there is nothing for {}; give more "
+          "documents or a larger fraction",
+          options_.validation_fraction, summary_.num_documents, options_.validation_output);
     train_.finish();
     if (validation_) validation_->finish();
     train_.publish(false, summary_);

@@ -1,6 +1,7 @@
 #include "data/synth/corpus.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 
 #include "core/error.h"
@@ -14,10 +15,46 @@ namespace {
 
 constexpr uint64_t kBatch = 2048, kPiece = 32;
 
-bool is_file_name(std::string_view path) {
-  for (std::string_view suffix : {".jsonl", ".txt", ".gz", ".zst"})
-    if (path.ends_with(suffix)) return true;
-  return false;
+// What is written where.
+struct Target {
+  std::string path;
+  bool is_directory = false;
+  SynthFormat format = SynthFormat::kJsonLines;
+
+  std::string file(size_t index) const {
+    if (!is_directory) return path;
+    return fmt::format("{}/synth-{:05}.{}", path, index, format == SynthFormat::kText ? "txt" : "jsonl");
+  }
+};
+
+bool is_directory_name(const std::string& path, core::FileSystem& fs) {
+  return path.ends_with('/') || fs.is_directory(path) || !std::filesystem::path(path).has_extension();
+}
+
+std::optional<SynthFormat> format_of_suffix(std::filesystem::path path) {
+  if (path.extension() == ".gz" || path.extension() == ".zst") path.replace_extension();
+  if (path.extension() == ".txt") return SynthFormat::kText;
+  for (const char* suffix : {".jsonl", ".ndjson", ".json"})
+    if (path.extension() == suffix) return SynthFormat::kJsonLines;
+  return std::nullopt;
+}
+
+Target target_of(const SynthOptions& options, core::FileSystem& fs) {
+  const std::string& path = options.output;
+  if (path.empty()) throw core::UsageError("synth: --output names a file or a directory");
+  if (is_directory_name(path, fs))
+    return {.path = path, .is_directory = true, .format = options.format.value_or(SynthFormat::kJsonLines)};
+  const auto format = format_of_suffix(path);
+  if (!format)
+    throw core::UsageError(
+        "synth: --output {}: expected a file named .jsonl or .txt (also with .gz or .zst), or a directory; "
+        "end "
+        "a directory's name with /",
+        path);
+  if (options.format.value_or(*format) != *format)
+    throw core::UsageError("synth: --output {}: the name says another format than --format {}", path,
+                           *format == SynthFormat::kText ? "jsonl" : "txt");
+  return {.path = path, .format = *format};
 }
 
 std::string without_blank_lines(std::string_view text) {
@@ -44,12 +81,16 @@ struct Written {
 class CorpusWriter {
  public:
   CorpusWriter(const SynthOptions& options, core::FileSystem& fs)
-      : options_(options), fs_(fs), generator_(options.seed, options.dirt_share) {}
+      : options_(options),
+        fs_(fs),
+        target_(target_of(options, fs)),
+        generator_(options.seed, options.dirt_share) {}
 
   SynthSummary run() {
     open();
     for (uint64_t begin = 0; !is_done(); begin += kBatch) write_batch(begin);
     writer_->commit();
+    if (target_.is_directory) remove_surplus();
     return std::move(summary_);
   }
 
@@ -68,14 +109,14 @@ class CorpusWriter {
                  last = std::min<size_t>(batch.size(), first + kPiece);
       for (size_t i = first; i < last; ++i) {
         batch[i].document = generator_.document(begin + i);
-        batch[i].line = to_line(batch[i].document, options_.format);
+        batch[i].line = to_line(batch[i].document, target_.format);
       }
     });
     for (size_t i = 0; i < batch.size() && !is_done(); ++i) append(batch[i]);
   }
 
   void append(const Written& written) {
-    const bool is_full = !is_file_name(options_.output) && writer_->num_bytes() >= options_.file_bytes;
+    const bool is_full = target_.is_directory && writer_->num_bytes() >= options_.file_bytes;
     if (is_full) {
       writer_->commit();
       open();
@@ -95,17 +136,18 @@ class CorpusWriter {
   }
 
   void open() {
-    const bool is_jsonl = options_.format == SynthFormat::kJsonLines;
-    const std::string name = is_file_name(options_.output)
-                                 ? options_.output
-                                 : fmt::format("{}/synth-{:05}.{}", options_.output, summary_.files.size(),
-                                               is_jsonl ? "jsonl" : "txt");
-    summary_.files.push_back(name);
+    const std::string name = target_.file(summary_.files.size());
     writer_ = std::make_unique<text::TextWriter>(fs_, name);
+    summary_.files.push_back(name);
+  }
+
+  void remove_surplus() {
+    for (size_t i = summary_.files.size(); fs_.exists(target_.file(i)); ++i) fs_.remove_all(target_.file(i));
   }
 
   const SynthOptions& options_;
   core::FileSystem& fs_;
+  Target target_;
   Generator generator_;
   std::unique_ptr<text::TextWriter> writer_;
   SynthSummary summary_;
@@ -118,7 +160,6 @@ SynthSummary write_corpus(const SynthOptions& options, core::FileSystem& fs) {
     throw core::UsageError("synth: give either --documents or --bytes, above zero");
   if (!(options.dirt_share >= 0 && options.dirt_share <= 1))
     throw core::UsageError("synth: --dirt is a share from 0 to 1, got {}", options.dirt_share);
-  if (options.output.empty()) throw core::UsageError("synth: --output names a file or a directory");
   return CorpusWriter(options, fs).run();
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "core/file_system.h"
 
@@ -15,12 +17,14 @@ enum class SynthFormat {
 };
 
 struct SynthOptions {
-  std::string output;          ///< a file (by its suffix .jsonl, .txt, with .gz or .zst), else a directory
+  /// A file, by its suffix: .jsonl, .ndjson, .json, .txt, also with .gz or .zst. Without a suffix, with a
+  /// slash at its end, or when it is there: a directory.
+  std::string output;
   uint64_t num_documents = 0;  ///< 0: by bytes
   uint64_t num_bytes = 0;      ///< of text; the document that reaches it is the last
   uint64_t seed = 1;
   double dirt_share = 0.15;
-  SynthFormat format = SynthFormat::kJsonLines;
+  std::optional<SynthFormat> format;          ///< none: by the file's suffix; JSON lines in a directory
   uint64_t file_bytes = uint64_t{256} << 20;  ///< in a directory: size at which the next file starts
 };
 
@@ -31,8 +35,9 @@ struct SynthSummary {
   std::vector<std::string> files;
 };
 
-/// Generates on the compute threads; the files have the same bytes for any number of them. Errors: UsageError
-/// (neither or both sizes, a share outside 0 to 1), CannotWriteError, IoError.
+/// Generates on the compute threads; the files have the same bytes for any number of them. In a directory,
+/// what is left of a longer corpus in the same format is removed. Errors: UsageError (neither or both sizes,
+/// a share outside 0 to 1, a suffix that is unknown or contradicts the format), CannotWriteError, IoError.
 SynthSummary write_corpus(const SynthOptions& options, core::FileSystem& fs);
 
 }  // namespace athanor::synth

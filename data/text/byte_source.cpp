@@ -1,8 +1,6 @@
 #include "data/text/byte_source.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <string_view>
 #include <vector>
 #include <zlib.h>
@@ -17,21 +15,30 @@ constexpr size_t kReadBytes = size_t{1} << 20;
 
 class PlainSource : public ByteSource {
  public:
-  explicit PlainSource(std::unique_ptr<core::ReadableFile> file)
-      : file_(std::move(file)), size_(file_->size()) {}
+  explicit PlainSource(std::unique_ptr<core::InputStream> stream) : stream_(std::move(stream)) {}
+
+  /// The first bytes, which `read` still gives: fewer than asked for when there are no more.
+  std::string_view peek(size_t num_bytes) {
+    while (head_.size() < num_bytes) {
+      const size_t before = head_.size();
+      head_.resize(num_bytes);
+      const size_t got = stream_->read(std::as_writable_bytes(std::span(head_).subspan(before)));
+      head_.resize(before + got);
+      if (got == 0) break;
+    }
+    return head_;
+  }
 
   size_t read(std::span<char> out) override {
-    const auto wanted = static_cast<size_t>(std::min<uint64_t>(out.size(), size_ - offset_));
-    if (wanted == 0) return 0;
-    file_->read(offset_, std::as_writable_bytes(out.first(wanted)));
-    offset_ += wanted;
-    return wanted;
+    if (head_.empty()) return stream_->read(std::as_writable_bytes(out));
+    const size_t taken = head_.copy(out.data(), out.size());
+    head_.erase(0, taken);
+    return taken;
   }
 
  private:
-  std::unique_ptr<core::ReadableFile> file_;
-  uint64_t size_;
-  uint64_t offset_ = 0;
+  std::unique_ptr<core::InputStream> stream_;
+  std::string head_;
 };
 
 class MemorySource : public ByteSource {
@@ -170,28 +177,23 @@ class ZstdSource : public ByteSource {
 
 enum class Compression { kNone, kGzip, kZstd };
 
-Compression compression_of(core::ReadableFile& file, const std::string& path) {
-  std::array<char, 4> magic{};
-  const auto size = static_cast<size_t>(std::min<uint64_t>(magic.size(), file.size()));
-  file.read(0, std::as_writable_bytes(std::span(magic).first(size)));
-  if (std::string_view(magic.data(), 2) == "\x1f\x8b") return Compression::kGzip;
-  if (std::string_view(magic.data(), 4) == "\x28\xb5\x2f\xfd") return Compression::kZstd;
-  const std::string_view name = path;
-  if (name.ends_with(".gz") || name.ends_with(".zst"))
+Compression compression_of(std::string_view first_bytes, const std::string& path) {
+  if (first_bytes.starts_with("\x1f\x8b")) return Compression::kGzip;
+  if (first_bytes.starts_with("\x28\xb5\x2f\xfd")) return Compression::kZstd;
+  if (path.ends_with(".gz") || path.ends_with(".zst"))
     throw core::DataError(
-        "{}: the name says it is compressed, but its {} bytes do not begin as gzip or zstd do; "
-        "fetch the file again or rename it",
-        path, file.size());
+        "{}: the name says it is compressed, but it does not begin as gzip or zstd do; fetch the file again "
+        "or "
+        "rename it",
+        path);
   return Compression::kNone;
 }
 
 }  // namespace
 
 std::unique_ptr<ByteSource> open_byte_source(core::FileSystem& fs, const std::string& path) {
-  auto file = fs.open(path);
-  const Compression compression = compression_of(*file, path);
-  auto plain = std::make_unique<PlainSource>(std::move(file));
-  switch (compression) {
+  auto plain = std::make_unique<PlainSource>(fs.open_stream(path));
+  switch (compression_of(plain->peek(4), path)) {
     case Compression::kGzip:
       return std::make_unique<GzipSource>(CompressedInput(std::move(plain), path));
     case Compression::kZstd:

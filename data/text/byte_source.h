@@ -1,5 +1,5 @@
-// A stream of bytes read from a file, decompressed on the way: plain, gzip (any number of members) or
-// Zstandard (any number of frames). What a file is goes by its first bytes, not by its name.
+// A stream of bytes read from a file or a pipe, decompressed on the way: plain, gzip (any number of members)
+// or Zstandard (any number of frames). What a file is goes by its first bytes, not by its name.
 #pragma once
 
 #include <cstddef>

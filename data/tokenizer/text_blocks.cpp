@@ -16,11 +16,17 @@ constexpr size_t kBlockBytes = size_t{1} << 20;
 constexpr size_t kMaxLineBytes = size_t{1} << 30;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
-bool is_json_lines(const std::string& path) {
-  const std::string suffix = std::filesystem::path(path).extension().string();
+bool is_json_lines(const std::string& path, TextFormat format) {
+  if (format != TextFormat::kByName) return format == TextFormat::kJsonLines;
+  std::filesystem::path name = path;
+  if (name.extension() == ".gz" || name.extension() == ".zst") name.replace_extension();
+  const std::string suffix = name.extension().string();
   if (suffix == ".jsonl" || suffix == ".ndjson" || suffix == ".json") return true;
   if (suffix == ".txt") return false;
-  throw DataError("{}: expected a file named .jsonl (one {{\"text\": ...}} per line) or .txt", path);
+  throw DataError(
+      "{}: expected a file named .jsonl (one {{\"text\": ...}} per line) or .txt, also with .gz or .zst; say "
+      "what another one holds with --format",
+      path);
 }
 
 // Finds the member "text" of the outermost object, without building the rest.
@@ -110,47 +116,46 @@ void for_each_text(const TextBlock& block, const std::function<void(std::string_
   });
 }
 
-TextBlockReader::TextBlockReader(core::FileSystem& fs, std::vector<std::string> paths)
-    : fs_(fs), paths_(std::move(paths)) {
+TextBlockReader::TextBlockReader(core::FileSystem& fs, std::vector<std::string> paths, TextFormat format)
+    : fs_(fs), paths_(std::move(paths)), format_(format) {
   for (const auto& path : paths_) {
-    is_json_lines(path);
-    fs_.open(path);
+    is_json_lines(path, format_);
+    const bool is_there = path == "-" || (fs_.exists(path) && !fs_.is_directory(path));
+    if (!is_there) fs_.open(path);  // says what is wrong
   }
 }
 
 void TextBlockReader::open_next_file() {
-  file_ = fs_.open(paths_[next_path_++]);
-  offset_ = 0;
+  source_ = text::open_byte_source(fs_, paths_[next_path_++]);
   next_line_ = 1;
+  fill(kByteOrderMark.size());
+  if (rest_.starts_with(kByteOrderMark)) rest_.erase(0, kByteOrderMark.size());
 }
 
-// Reads on until `rest_` holds `wanted_bytes`; false when the file ends before.
-bool TextBlockReader::fill(size_t wanted_bytes) {
-  const size_t before = rest_.size();
-  if (before >= wanted_bytes) return true;
-  const auto num_bytes =
-      static_cast<size_t>(std::min<uint64_t>(wanted_bytes - before, file_->size() - offset_));
-  rest_.resize(before + num_bytes);
-  file_->read(offset_, std::as_writable_bytes(std::span(rest_.data() + before, num_bytes)));
-  if (offset_ == 0 && std::string_view(rest_).substr(0, 3) == kByteOrderMark) rest_.erase(0, 3);
-  offset_ += num_bytes;
-  return offset_ < file_->size();
+// Reads on until `rest_` holds `wanted_bytes`, or the file has ended.
+void TextBlockReader::fill(size_t wanted_bytes) {
+  while (source_ && rest_.size() < wanted_bytes) {
+    const size_t before = rest_.size();
+    rest_.resize(wanted_bytes);
+    const size_t got = source_->read(std::span(rest_).subspan(before));
+    rest_.resize(before + got);
+    if (got == 0) source_.reset();
+  }
 }
 
 bool TextBlockReader::next(TextBlock& block) {
-  while (rest_.empty() && (!file_ || offset_ >= file_->size())) {
+  for (fill(1); rest_.empty(); fill(1)) {
     if (next_path_ == paths_.size()) return false;
     open_next_file();
   }
   block.path = paths_[next_path_ - 1];
-  block.is_json_lines = is_json_lines(block.path);
+  block.is_json_lines = is_json_lines(block.path, format_);
   size_t end = 0;
   for (size_t wanted = kBlockBytes; end == 0; wanted *= 2) {
     if (wanted > kMaxLineBytes)
       throw DataError("{}:{}: a line has more than {} bytes", block.path, next_line_, kMaxLineBytes);
-    const bool has_more = fill(wanted);
-    end = has_more ? last_cut(rest_, block.is_json_lines) : rest_.size();
-    if (!has_more && rest_.empty()) return next(block);
+    fill(wanted);
+    end = source_ ? last_cut(rest_, block.is_json_lines) : rest_.size();
   }
   block.bytes = rest_.substr(0, end);
   rest_.erase(0, end);

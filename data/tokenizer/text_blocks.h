@@ -1,5 +1,5 @@
 // Reads text files for tokenizer training in blocks, in bounded memory: JSON lines ({"text": ...}) and plain
-// text.
+// text, plain or compressed.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,12 @@
 #include <vector>
 
 #include "core/file_system.h"
+#include "data/text/byte_source.h"
 
 namespace athanor::data::tokenizer {
+
+/// By name: `.jsonl`, `.ndjson` and `.json` are JSON lines, `.txt` is plain text; each also with .gz or .zst.
+enum class TextFormat { kByName, kJsonLines, kPlain };
 
 /// Whole lines of one file.
 struct TextBlock {
@@ -22,25 +26,27 @@ struct TextBlock {
 };
 
 /// Gives the blocks of some files, one file after the other. Where blocks end depends on the files only.
-/// `.jsonl`, `.ndjson` and `.json` are JSON lines; `.txt` is one text, cut before lines that start with a
-/// visible character (where the splitting rules of all presets cut too).
+/// JSON lines are one text per line; plain text is one text, cut before lines that start with a visible
+/// character (where the splitting rules of all presets cut too).
 class TextBlockReader {
  public:
-  /// Throws DataError for another suffix, MissingInputError for a missing file, before anything is read.
-  TextBlockReader(core::FileSystem& fs, std::vector<std::string> paths);
+  /// Throws DataError for a suffix that says nothing, MissingInputError for a missing file, before anything
+  /// is read.
+  TextBlockReader(core::FileSystem& fs, std::vector<std::string> paths,
+                  TextFormat format = TextFormat::kByName);
 
   /// False at the end. Throws DataError for a line of more than 1 GiB.
   bool next(TextBlock& block);
 
  private:
   void open_next_file();
-  bool fill(size_t wanted_bytes);
+  void fill(size_t wanted_bytes);
 
   core::FileSystem& fs_;
   std::vector<std::string> paths_;
+  TextFormat format_;
   size_t next_path_ = 0;
-  std::unique_ptr<core::ReadableFile> file_;
-  uint64_t offset_ = 0;
+  std::unique_ptr<text::ByteSource> source_;  ///< none at the end of a file
   uint64_t next_line_ = 1;
   std::string rest_;  ///< read, not given yet
 };

@@ -199,7 +199,7 @@ TrainedTokenizer train_tokenizer(const std::vector<std::string>& paths, const Tr
   const std::string name = "the splitting rules";
   const PreTokenizer pre_tokenizer(JsonCursor(rules, name));
   TrainingReport report;
-  TextBlockReader reader(fs, paths);
+  TextBlockReader reader(fs, paths, options.format);
   LearnedMerges learned;
   {
     const WordCounts counts = WordCounter(options, pre_tokenizer).run(reader, report);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/file_system.h"
+#include "data/tokenizer/text_blocks.h"
 #include "data/tokenizer/tokenizer.h"
 #include "data/tokenizer/tokenizer_file.h"
 #include "data/tokenizer/word_counts.h"
@@ -13,7 +14,8 @@
 namespace athanor::data::tokenizer {
 
 struct TrainerOptions {
-  size_t vocab_size = 0;                 ///< tokens in all: special ones, 256 bytes, merges
+  size_t vocab_size = 0;  ///< tokens in all: special ones, 256 bytes, merges
+  TextFormat format = TextFormat::kByName;
   std::vector<std::string> patterns;     ///< Split rules, one after the other; see presets.h
   std::vector<AddedToken> added_tokens;  ///< take the first ids in this order; their `id` is not read
   std::string bos_token;                 ///< put before a text when special tokens are asked for; empty: none
@@ -40,7 +42,7 @@ struct TrainedTokenizer {
   TrainingReport report;
 };
 
-/// Trains on `paths` (.jsonl or .txt, see text_blocks.h). The result is the same for any number of threads.
+/// Trains on `paths` (see text_blocks.h). The result is the same for any number of threads.
 /// Errors: UsageError for options that do not fit together, MissingInputError, DataError naming file and
 /// line.
 TrainedTokenizer train_tokenizer(const std::vector<std::string>& paths, const TrainerOptions& options,

@@ -49,11 +49,15 @@ metrics: {tensorboard: true}
 """
 
 
-def run(*args, ranks=0, env=None, timeout=240):
+def run(*args, ranks=0, env=None, timeout=240, **how):
     command = [ATHANOR, *map(str, args)]
     if ranks:
         command = [MPIRUN, "-np", str(ranks), *command]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})})
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})}, **how)
+
+
+def shell(command):
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=240, cwd=HERE)
 
 
 def check(name, holds, detail=""):
@@ -192,6 +196,85 @@ def kill_and_go_on():
     expect("one flipped bit: the checkpoint before it is taken, and said so", result, 0, damaged.parent.name, "resumed from")
 
 
+def go_back():
+    """--resume PATH moves the run to that checkpoint: later starts go on from there."""
+    path, checkpoints = config("back"), HERE / "back" / "checkpoints"
+    expect("train", run("train", path), 0)
+    expect("go back to step 6, leave after step 7",
+           run("train", path, "--resume", checkpoints / "step-00000006", "training.stop_after_steps=1", ranks=2), 0,
+           "step-00000012 is put aside", "step-00000009 is put aside")
+    names = sorted(re.sub("-[0-9a-f]{16}$", "", entry.name) for entry in checkpoints.glob("step-*"))
+    check("the later ones are kept, but not chosen",
+          names == ["step-00000006", "step-00000007", "step-00000009.aside", "step-00000012.aside"], names)
+    check("no later steps", [m[0] for m in metrics("back")] == list(range(1, 8)), metrics("back"))
+    expect("the next start goes on from there", run("train", path), 0, "resumed from", "step-00000007 (step 7")
+    check("to the same bits", metrics("back") == metrics("straight-fp32"), metrics("back"))
+    aside = next(checkpoints.glob("step-00000009.aside-*"))
+    expect("what was put aside can be verified", run("checkpoint", "verify", aside), 0, "good")
+    other = config("elsewhere-from")
+    expect("a run that begins from it, and is stopped before its first own checkpoint",
+           run("train", other, "--resume", aside, "training.stop_after_steps=1", "checkpoint.every=1000"), 0, "step 9")
+    check("has it as its own", (HERE / "elsewhere-from" / "checkpoints" / "step-00000009").is_dir())
+    expect("goes on", run("train", other), 0, "resumed from")
+    check("with the same bits", metrics("elsewhere-from") == metrics("straight-fp32")[9:], metrics("elsewhere-from"))
+    newest = checkpoints / "step-00000012"
+    part = next(newest.glob("*.safetensors"))
+    part.write_bytes(part.read_bytes()[:-1] + b"\x01")
+    expect("a damaged checkpoint that is asked for", run("train", path, "--resume", newest), 65, newest.name)
+    check("nothing was put aside for it", len(list(checkpoints.glob("*.aside-*"))) == 2)
+
+
+def pipes():
+    """What is read once from its start to its end may come from a pipe, compressed or not."""
+    build = f"{ATHANOR} shards build --tokenizer tokenizer.json --output piped.h5 --validation-fraction 0.1 --validation-output piped-validation.h5"
+    expect("shards from a pipe", shell(f"{build} --input <(gzip -c clean.jsonl)"), 0)
+    expect("shards from the standard input", shell(f"{build} --input - <clean.jsonl"), 0)
+    check("are the shards of the file", (HERE / "piped.h5").read_bytes() == (HERE / "train-00000.h5").read_bytes())
+    expect("check a pipe", shell(f"{ATHANOR} check <(cat straight-fp32.yaml)"), 0)
+    expect("check the standard input", shell(f"sed s/max_steps/max_stepz/ straight-fp32.yaml | {ATHANOR} check -"), 78, "max_steps")
+    expect("a configuration without end", shell(f"{ATHANOR} check /dev/zero"), 78, "/dev/zero", "bytes allowed")
+    expect("clean to .zst", run("clean", HERE / "clean.yaml", f"clean.output={HERE}/clean.jsonl.zst"), 0)
+    train = f"{ATHANOR} tokenizer train --vocab-size 600"
+    for source in ("clean.jsonl.gz", "clean.jsonl.zst", "<(cat clean.jsonl) --format jsonl", "- --format jsonl <clean.jsonl"):
+        expect(f"a tokenizer from {source}",
+               shell(f"gzip -kf clean.jsonl; {train} --output piped.json --input {source}"), 0)
+        check("is that of the file", (HERE / "piped.json").read_bytes() == (HERE / "tokenizer.json").read_bytes())
+    expect("a name that says nothing", shell(f"{train} --output piped.json --input <(cat clean.jsonl)"), 65, "--format")
+    encode = f"{ATHANOR} tokenizer encode --tokenizer tokenizer.json --output"
+    expect("encode", shell(f"{encode} a.jsonl --input clean.jsonl && {encode} b.jsonl --input clean.jsonl.zst && cmp a.jsonl b.jsonl"), 0)
+    expect("clean a pipe", shell(f"mkfifo fifo; {ATHANOR} clean clean.yaml clean.inputs.0.path=fifo clean.output=x.jsonl"), 65,
+           "fifo: a file was expected, this is a device or a pipe")
+
+
+def console():
+    """What is printed: once, as asked for, and to nobody if nobody reads."""
+    process = subprocess.Popen([ATHANOR, "train", str(config("unread"))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    process.stdout.close()
+    messages = process.stderr.read()
+    check("a run whose output nobody reads goes on", process.wait(timeout=60) == 0 and len(metrics("unread")) == 12, messages)
+    check("and says so", messages.count("the run goes on without it") == 1, messages)
+    result = run("train", config("unread"), "training.max_stepz=5", ranks=4)
+    expect("an error of the configuration on four ranks", result, 78, "max_steps")
+    check("is said once", (result.stdout + result.stderr).count(": 1 error") == 1, result)
+    result = run("clean", HERE / "clean.yaml", "clean.inputs.0.path=none.jsonl", ranks=4)
+    expect("missing input on four ranks", result, 66, "none.jsonl")
+    check("is said once", (result.stdout + result.stderr).count("none.jsonl") == 1, result)
+    result = run("train", config("as-json"), "--json")
+    check("train --json prints the metrics", result.stdout == (HERE / "as-json" / "metrics.jsonl").read_text(), result)
+    for name, *command in (("generate", HERE / "straight-fp32", "--prompt", "one", "--max-new-tokens", 3, "--ignore-eos"),
+                           ("export", HERE / "straight-fp32", "--output", HERE / "as-json-model"),
+                           ("tokenizer", "train", "--input", HERE / "clean.jsonl", "--vocab-size", 300, "--output", HERE / "as.json")):
+        facts = json.loads(run(name, *command, "--json").stdout)
+        check(f"{name} --json", {"generate": len(facts.get("ids", [])) == 3, "export": facts.get("elements", 0) > 1000,
+                                 "tokenizer": facts.get("vocabulary_size") == 300}[name], facts)
+    folder = HERE / "folder-of-run"
+    folder.mkdir()
+    expect("a run with relative names", run("train", config("relative"), "run.dir=run", "checkpoint.dir=kept", "training.stop_after_steps=1",
+                                            cwd=folder), 0)
+    expect("is found from elsewhere", run("generate", folder / "run", "--prompt", "one", "--max-new-tokens", 1), 0)
+
+
 def use_the_model():
     (HERE / "texts.jsonl").write_text('{"text": "从前有一个小镇。"}\n{"ids": [5, 6, 7, 8]}\n{"ids": [9]}\n')
     model = HERE / "straight-fp32"
@@ -253,7 +336,7 @@ def bad_input():
     expect("another model than the checkpoint's", run("train", config("straight-fp32"), "model.hidden_size=64",
                                                       "training.max_steps=20"), 78, "hidden_size")
     expect("another seed than the checkpoint's", run("train", config("straight-fp32"), "run.seed=8", "training.max_steps=20"), 78,
-           "run.seed")
+           "run.seed 7, the configuration has 8")
     before = {name: (HERE / "straight-fp32" / name).read_bytes() for name in ("config.yaml", "tokenizer.json", "metrics.jsonl")}
     expect("another tokenizer for an old run", run("train", config("straight-fp32"), f"data.tokenizer={HERE}/other.json"), 78, "digest")
     check("a start that is refused changes nothing", before == {name: (HERE / "straight-fp32" / name).read_bytes() for name in before})
@@ -300,6 +383,7 @@ def bad_input():
 def bad_files():
     """Inputs and outputs that are no files, or one file twice; numbers that options do not take."""
     exported, texts, tokenizer = HERE / "exported", HERE / "texts.jsonl", HERE / "tokenizer.json"
+    (HERE / "one.jsonl").write_text('{"text": "one document"}\n')
     folder, pipe, loop = HERE / "folder", HERE / "pipe", HERE / "loop"
     folder.mkdir()
     os.mkfifo(pipe)
@@ -341,6 +425,18 @@ def bad_files():
     check("the input is as it was", texts.read_bytes() == before)
     expect("a prompt and a file", run("generate", exported, "--prompt", "a", "--output", HERE / "x.jsonl"), 2, "--prompt")
     synth = ("synth", "--output", HERE / "x.jsonl")
+    for name, text in (("a.parquet", "expected a file named"), ("a.txt", "another format than --format jsonl")):
+        expect(f"synth --output {name}", run("synth", "--documents", 5, "--output", HERE / name, "--format", "jsonl"), 2, text)
+    expect("synth, more documents", run("synth", "--documents", 5, "--output", HERE / "a.txt"), 0)
+    check("text by its name", not (HERE / "a.txt").read_text().startswith("{"))
+    expect("a fraction that takes no document",
+           run(*build, "--input", texts.parent / "one.jsonl", "--output", HERE / "x.h5", "--validation-fraction", 1e-12,
+               "--validation-output", HERE / "x2.h5"), 65, "takes none of the 1 documents")
+    expect("a model onto itself", run("export", exported, "--output", exported), 2, "is the model itself")
+    (HERE / "cut.jsonl.gz").write_bytes(b"\x1f\x8b" + b"x" * 50)
+    expect("clean of a damaged file", run("clean", HERE / "clean.yaml", f"clean.inputs.0.path={HERE}/cut.jsonl.gz", f"clean.output={HERE}/x.jsonl"),
+           65, "cut.jsonl.gz", "damaged gzip")
+    check("no directory of stages is left", not list(HERE.glob("x.jsonl*")), list(HERE.glob("x.jsonl*")))
     for option, value in (("--documents", -1), ("--seed", -1), ("--threads", -3), ("--threads", 100000)):
         expect(f"{option} {value}", run(*synth, *(() if option == "--documents" else ("--documents", 1)), option, value), 2, option, str(value))
     expect("--vocab-size -5", run("tokenizer", "train", "--input", texts, "--vocab-size", -5, "--output", HERE / "x.json"), 2,
@@ -502,8 +598,8 @@ def full_disk():
 
 
 try:
-    for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, stop_early, kill_and_go_on, use_the_model, without_engine, bad_input,
-                 bad_files, stop_a_writer, full_disk):
+    for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, stop_early, kill_and_go_on, go_back, use_the_model, without_engine,
+                 pipes, console, bad_input, bad_files, stop_a_writer, full_disk):
         print(f"-- {case.__name__}", flush=True)
         case()
 finally:
