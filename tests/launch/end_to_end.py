@@ -560,17 +560,16 @@ def on_small_disk(size, *commands):
     return result, pathlib.Path(f"{disk}.listing").read_text().split()
 
 
-def full_disk():
-    with open("/dev/full", "w") as full:
-        result = subprocess.run([ATHANOR, "schema"], stdout=full, stderr=subprocess.PIPE, text=True)
-    check("a full disk behind the standard output", result.returncode == 74 and "standard output: No space left" in result.stderr,
-          result)
-    if subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "athanor", HERE],
-                      capture_output=True).returncode:
+def has_own_disks():
+    made = subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "athanor", HERE], capture_output=True)
+    if made.returncode:
         print("not run: this system allows no file systems of one's own (unshare --user --mount)")
-        return
-    disk, exported = HERE / "disk", HERE / "exported"
-    for name, command in {
+    return made.returncode == 0
+
+
+def writing_commands(disk):
+    exported = HERE / "exported"
+    return {
         "synth": f"synth --output {disk}/raw.jsonl --bytes 600000",
         "clean": f"clean {HERE}/clean.yaml clean.output={disk}/clean.jsonl",
         "tokenizer train": f"tokenizer train --input {HERE}/clean.jsonl --vocab-size 600 --output {disk}/tokenizer.json",
@@ -578,7 +577,18 @@ def full_disk():
         "score": f"score {exported} --input {HERE}/texts.jsonl --output {disk}/scores.jsonl --logits {disk}/logits.safetensors",
         "export": f"export {exported} --format hf --output {disk}/exported",
         "train": f"train {config('full')} run.dir={disk}/run checkpoint.dir={disk}/checkpoints",
-    }.items():
+    }
+
+
+def full_disk():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([ATHANOR, "schema"], stdout=full, stderr=subprocess.PIPE, text=True)
+    check("a full disk behind the standard output", result.returncode == 74 and "standard output: No space left" in result.stderr,
+          result)
+    if not has_own_disks():
+        return
+    disk = HERE / "disk"
+    for name, command in writing_commands(disk).items():
         result, left = on_small_disk("16k", f"{ATHANOR} {command}")
         expect(f"{name} on a full disk", result, 74, "No space left on device", str(disk))
         check(f"{name}: nothing half-written", all(file.startswith(("run/", "checkpoints/.writer.lock")) and ".tmp" not in file for file in left), left)
@@ -597,9 +607,26 @@ def full_disk():
     check("nothing half-written", not [file for file in left if ".tmp" in file], left)
 
 
+def read_only_directory():
+    if not has_own_disks():
+        return
+    disk, seal = HERE / "disk", f"mount -o remount,ro {HERE}/disk"
+    commands = {**writing_commands(disk),
+                "train elsewhere, checkpoints here": f"train {config('sealed')} checkpoint.dir={disk}/checkpoints",
+                "train on": f"train {config('sealed')} run.dir={disk}/run training.max_steps=20",
+                "checkpoint prune": f"checkpoint prune {disk}/run --keep 1"}
+    for name, command in commands.items():
+        result, left = on_small_disk("8m", f"cp -r {HERE}/straight-fp32 {disk}/run && {seal}", f"{ATHANOR} {command}")
+        expect(f"{name} in a read-only directory", result, 73, "Read-only file system", str(disk))
+        check(f"{name}: one message", result.stderr.count("error") == 1, result)
+    result, left = on_small_disk("8m", f"cp -r {HERE}/straight-fp32 {disk}/run && {seal}",
+                                 f"{ATHANOR} generate {disk}/run --prompt one --max-new-tokens 1 && {ATHANOR} checkpoint verify {disk}/run")
+    expect("a run that is read only can be used", result, 0, "one", "good")
+
+
 try:
     for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, stop_early, kill_and_go_on, go_back, use_the_model, without_engine,
-                 pipes, console, bad_input, bad_files, stop_a_writer, full_disk):
+                 pipes, console, bad_input, bad_files, stop_a_writer, full_disk, read_only_directory):
         print(f"-- {case.__name__}", flush=True)
         case()
 finally:
