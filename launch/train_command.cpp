@@ -91,8 +91,9 @@ void run_train(const TrainArguments& arguments) {
   });
   if (outcome == trainer::Outcome::kStopRequested)
     throw core::StartAgain(
-        "stopped on request; a checkpoint is saved in {}: start the same command again to go on",
-        options.config.checkpoint_dir());
+        "stopped on request; a checkpoint is saved in {}: start the same command again{} to go on",
+        options.config.checkpoint_dir(),
+        options.resume.kind == trainer::ResumeChoice::Kind::kNewest ? "" : " without --resume");
 }
 
 }  // namespace
@@ -106,7 +107,7 @@ void add_train_command(Command root) {
   command
       .add_option("--resume", arguments->resume,
                   "auto: from the newest good checkpoint in checkpoint.dir, if there is one; never; or a "
-                  "checkpoint's path")
+                  "checkpoint's path: the run goes back to it, and later checkpoints are put aside")
       .shows_default();
   command.add_flag("--json", arguments->as_json,
                    "print every step as a line of JSON, as in RUN/metrics.jsonl");

@@ -64,9 +64,9 @@ pack_texts() {  # TO
 compress_libraries() {  # FROM
   local facts
   facts=$(cd "$1" && find libraries openmpi -type f -printf '%p %s\n' | sort | sha256sum)
-  [[ -f $pack_dir/libraries.tar.gz && $facts == "$(cat "$pack_dir/libraries.sha256" 2>/dev/null)" ]] && return
-  tar -C "$1" -cf - libraries openmpi | gzip -6 >"$pack_dir/libraries.tar.gz.partial"
-  mv "$pack_dir/libraries.tar.gz.partial" "$pack_dir/libraries.tar.gz"
+  [[ -f $pack_dir/libraries.tar.xz && $facts == "$(cat "$pack_dir/libraries.sha256" 2>/dev/null)" ]] && return
+  tar -C "$1" -cf - libraries openmpi | xz -6 -T0 >"$pack_dir/libraries.tar.xz.partial"
+  mv "$pack_dir/libraries.tar.xz.partial" "$pack_dir/libraries.tar.xz"
   echo "$facts" >"$pack_dir/libraries.sha256"
 }
 
@@ -85,7 +85,7 @@ pack_all() {  # BUILD
   du -sk "$staging"/* | sort -rn | awk '{printf "  %6.1f MiB  %s\n", $1 / 1024, $2}'
   compress_libraries "$staging"
   # Every program holds the same libraries of ours: xz sees across them, gzip does not.
-  tar -C "$staging" --exclude=./libraries --exclude=./openmpi -cf - . | xz -2 >"$pack_dir/programs.tar.xz"
+  tar -C "$staging" --exclude=./libraries --exclude=./openmpi -cf - . | xz -6 -T0 >"$pack_dir/programs.tar.xz"
   size=$(du -sk "$pack_dir" | awk '{printf "%.0f", $1 / 1024}')
   echo "gpu_check: $pack_dir, $size MiB"
   ((size < max_pack_mib)) || { echo "gpu_check: error: more than $max_pack_mib MiB" >&2; exit 73; }

@@ -16,7 +16,7 @@ find_programs() {
   if [[ -f $pack_dir/programs.tar.xz ]]; then
     prefix=$work/pack
     mkdir "$prefix"
-    for archive in programs.tar.xz libraries.tar.gz; do  # by Python: the machine may lack xz
+    for archive in programs.tar.xz libraries.tar.xz; do  # by Python: the machine may lack xz
       "$python" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' "$pack_dir/$archive" "$prefix" 2>/dev/null ||
         tar -C "$prefix" -xf "$pack_dir/$archive"
     done
