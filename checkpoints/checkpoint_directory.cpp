@@ -90,20 +90,18 @@ std::vector<CheckpointEntry> list_checkpoints(core::FileSystem& fs, const std::s
   return entries;
 }
 
-DirectoryLock::DirectoryLock(const std::string& directory) : directory_(directory) {
+DirectoryLock::DirectoryLock(const std::string& directory, const char* option) : directory_(directory) {
   create_durable_directories(core::posix_file_system(), directory);
   const std::string path = fmt::format("{}/{}", directory, kLockName);
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (fd_ < 0)
-    throw core::CannotWriteError("cannot write checkpoints into {}: {}", directory, std::strerror(errno));
+  if (fd_ < 0) throw core::CannotWriteError("cannot write into {}: {}", directory, std::strerror(errno));
   is_exclusive_ = ::flock(fd_, LOCK_EX | LOCK_NB) == 0;
   const int error = errno;
   if (!is_exclusive_ && error == EWOULDBLOCK) {
     const std::string holder = holder_of(fd_);
     ::close(fd_);
-    throw core::CannotWriteError(
-        "{} is in use: {} writes checkpoints there; stop it, or choose another checkpoint.dir", directory,
-        holder);
+    throw core::CannotWriteError("{} is in use: {} writes there; stop it, or choose another {}", directory,
+                                 holder, option);
   }
   if (is_exclusive_)
     sign(fd_);

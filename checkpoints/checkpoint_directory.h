@@ -29,13 +29,14 @@ struct CheckpointEntry {
 /// directory that does not exist holds none.
 std::vector<CheckpointEntry> list_checkpoints(core::FileSystem& fs, const std::string& directory);
 
-/// The right to write checkpoints into a directory, held until destruction or until the process is gone. Held
-/// by rank 0 of a training run before it looks at the directory.
+/// The right to write into a directory, held until destruction or until the process is gone. Held by rank 0
+/// of a training run before it looks at the directory of its checkpoints, and for the directory of the run
+/// itself.
 class DirectoryLock {
  public:
   /// Creates the directory when missing. Throws CannotWriteError when another process holds the lock (naming
-  /// it) or the directory cannot be written.
-  explicit DirectoryLock(const std::string& directory);
+  /// it and the option that names the directory) or the directory cannot be written.
+  explicit DirectoryLock(const std::string& directory, const char* option = "checkpoint.dir");
   ~DirectoryLock();
   DirectoryLock(const DirectoryLock&) = delete;
   DirectoryLock& operator=(const DirectoryLock&) = delete;

@@ -48,8 +48,8 @@ function(athanor_use_torch target)
   target_precompile_headers(${target} REUSE_FROM ${precompiled})
 endfunction()
 
-# athanor_compiles_alone(SOURCE ...): files that take seconds by themselves; beside others they would make those slow to
-# change.
+# athanor_compiles_alone(SOURCE ...): files that take seconds by themselves, and beside others would make those slow to
+# change; or that a test replaces, which works with one object per file only.
 function(athanor_compiles_alone)
   set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 endfunction()

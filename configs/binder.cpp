@@ -171,6 +171,8 @@ class Binder {
       return {std::nullopt, fmt::format("expected {}, found {}", type_name<T>(), kind_name(node))};
     }
     if constexpr (std::is_same_v<T, std::string>) return {node.text, ""};
+    if (node.text.empty())
+      return {std::nullopt, fmt::format("expected {}, found an empty text", type_name<T>())};
     if (node.is_quoted) {
       return {std::nullopt, fmt::format("expected {}, found the quoted text {}; remove the quotes",
                                         type_name<T>(), in_backquotes(node.text))};

@@ -100,9 +100,9 @@ struct CleanLanguage {
   std::string code = "detect";
 
   static void describe(auto& section, auto& visit) {
-    visit(
-        "keep", section.keep,
-        {.meaning = "languages to keep (zh, en, ja, ko, cyrillic, arabic, latin, code, other); empty: all"});
+    visit("keep", section.keep,
+          {.meaning = "languages to keep; empty: all",
+           .choices = {"zh", "en", "ja", "ko", "cyrillic", "arabic", "latin", "code", "other"}});
     visit(
         "min_share", section.min_share,
         {.meaning =
@@ -400,7 +400,8 @@ struct CleanConfig {
     visit("max_line_bytes", section.max_line_bytes,
           {.meaning = "longest line, CSV record or text document; longer ones are skipped and counted",
            .unit = "bytes",
-           .minimum = 1024});
+           .minimum = 1024,
+           .maximum = 1 << 30});
     visit("invalid_text", section.invalid_text,
           {.meaning = "bytes that are not valid text: replace them by U+FFFD, or drop the document",
            .choices = {"replace", "drop"}});

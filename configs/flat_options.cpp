@@ -29,4 +29,20 @@ std::map<std::string, std::string> flat_options(const RunConfig& config) {
   return table;
 }
 
+std::vector<OptionDifference> find_differences(const std::map<std::string, std::string>& before,
+                                               const std::map<std::string, std::string>& after) {
+  const auto value_in = [](const std::map<std::string, std::string>& table, const std::string& name) {
+    const auto found = table.find(name);
+    return found == table.end() ? std::string("not set") : found->second;
+  };
+  std::map<std::string, std::string> names = after;
+  names.insert(before.begin(), before.end());
+  std::vector<OptionDifference> differences;
+  for (const auto& [name, unused] : names) {
+    OptionDifference difference{name, value_in(before, name), value_in(after, name)};
+    if (difference.before != difference.after) differences.push_back(std::move(difference));
+  }
+  return differences;
+}
+
 }  // namespace athanor::configs

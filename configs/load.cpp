@@ -10,6 +10,7 @@
 #include "configs/yaml_tree.h"
 #include "core/error.h"
 #include "core/file_system.h"
+#include "core/output_files.h"
 
 namespace athanor::configs {
 
@@ -121,10 +122,21 @@ class Loader {
   }
 
   void check_inputs() {
+    if (options_.purpose == Purpose::kCleaning) return check_clean_files();
     check_exists("model.from", config_.model.from);
     check_exists("data.tokenizer", config_.data.tokenizer);
     check_sources("data.train", config_.data.train);
     check_sources("data.validation", config_.data.validation);
+  }
+
+  void check_clean_files() {
+    check_sources("clean.inputs", config_.clean.inputs);
+    std::vector<std::string> inputs;
+    for (const CleanInput& input : config_.clean.inputs)
+      for (std::string& path : core::glob(input.path)) inputs.push_back(std::move(path));
+    const std::string problem = core::find_overwritten(
+        inputs, {config_.clean.output, config_.clean.report, config_.clean.report_html});
+    if (!problem.empty()) report("clean.output", "clean.output: " + problem);
   }
 
   void check_exists(const std::string& key, const std::string& path) {
@@ -133,7 +145,8 @@ class Loader {
            Diagnostic::Kind::kMissingInput);
   }
 
-  void check_sources(const std::string& key, const std::vector<DataSourceConfig>& sources) {
+  template <typename Source>
+  void check_sources(const std::string& key, const std::vector<Source>& sources) {
     for (size_t i = 0; i < sources.size(); ++i) {
       if (sources[i].path.empty() || !core::glob(sources[i].path).empty()) continue;
       const std::string path_key = fmt::format("{}[{}].path", key, i);

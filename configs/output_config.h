@@ -40,7 +40,7 @@ struct ProcessConfig {
                       "already; none: the system places them",
            .choices = {"auto", "none"}});
     visit("log_level", section.log_level,
-          {.meaning = "least serious messages that are logged",
+          {.meaning = "least serious messages on the console; the log file of a rank holds all",
            .choices = {"debug", "info", "warning", "error"}});
   }
 

@@ -30,6 +30,7 @@ enum class Purpose {
 Violations broken_rules(const RunConfig& config, Purpose purpose, std::optional<int64_t> world_size);
 
 /// The parts of it.
+void check_clean_rules(const CleanConfig& config, Violations& violations);
 void check_model_rules(const ModelConfig& model, Violations& violations);
 /// Of the model's own shape, which with `model.from` is known when the directory is opened.
 void check_sequence_length(int64_t sequence_length, int64_t max_position_embeddings,

@@ -5,29 +5,11 @@
 #include <fmt/core.h>
 
 #include "configs/field.h"
-#include "configs/rules.h"
+#include "configs/rule_list.h"
 
 namespace athanor::configs {
 
 namespace {
-
-// Collects violations; every key is one of the section `model`.
-class ModelRules {
- public:
-  explicit ModelRules(Violations& violations) : violations_(violations) {}
-
-  template <typename... Args>
-  void require(bool is_met, std::vector<std::string> options, fmt::format_string<Args...> format,
-               Args&&... args) {
-    if (is_met) return;
-    for (std::string& option : options) option.insert(0, "model.");
-    const std::string message = options.front() + ": " + fmt::format(format, std::forward<Args>(args)...);
-    violations_.push_back({std::move(options), message});
-  }
-
- private:
-  Violations& violations_;
-};
 
 const std::set<std::string>& options_unused_by(const std::string& architecture) {
   static const std::set<std::string> kLatentAttention = {"q_lora_rank", "kv_lora_rank", "qk_nope_head_dim",
@@ -83,7 +65,7 @@ std::vector<std::string> set_in_vain(Section given, Section neutral, const std::
 }
 
 // An option that does nothing must not look as if it did.
-void check_unused(const ModelConfig& model, ModelRules& rules) {
+void check_unused(const ModelConfig& model, Rules& rules) {
   const ModelConfig neutral = default_model(model.architecture);
   const auto& unused = options_unused_by(model.architecture);
   for (const std::string& name : set_in_vain(model, neutral, unused))
@@ -111,7 +93,7 @@ const std::set<std::string>& options_unused_by_rope_scaling(const std::string& t
   return kUnused.at(type);
 }
 
-void check_latent_attention(const ModelConfig& m, ModelRules& rules) {
+void check_latent_attention(const ModelConfig& m, Rules& rules) {
   rules.require(
       m.key_value_heads() == m.num_attention_heads, {"num_key_value_heads", "num_attention_heads"},
       "{} differs from num_attention_heads {}; latent attention has one key head for each query head "
@@ -125,7 +107,7 @@ void check_latent_attention(const ModelConfig& m, ModelRules& rules) {
                 m.qk_rope_head_dim);
 }
 
-void check_plain_attention(const ModelConfig& m, ModelRules& rules) {
+void check_plain_attention(const ModelConfig& m, Rules& rules) {
   rules.require(m.attention_bias || m.architecture != "qwen2", {"attention_bias", "architecture"},
                 "false, but qwen2 always has query, key and value biases; choose llama for a model without");
   rules.require(
@@ -142,7 +124,7 @@ void check_plain_attention(const ModelConfig& m, ModelRules& rules) {
                 m.attention_head_dim(), m.hidden_size, m.num_attention_heads);
 }
 
-void check_rope_scaling(const ModelConfig& m, ModelRules& rules) {
+void check_rope_scaling(const ModelConfig& m, Rules& rules) {
   const RopeScalingConfig& rope = m.rope_scaling;
   rules.require(rope.type != "none" || rope.factor == 1.0, {"rope_scaling.factor", "rope_scaling.type"},
                 "{} has no effect with rope_scaling.type none; choose a type", rope.factor);
@@ -162,7 +144,7 @@ void check_rope_scaling(const ModelConfig& m, ModelRules& rules) {
                 "{} must be above low_freq_factor {}", rope.high_freq_factor, rope.low_freq_factor);
 }
 
-void check_groups(const ModelConfig& m, ModelRules& rules) {
+void check_groups(const ModelConfig& m, Rules& rules) {
   rules.require(m.topk_group <= m.n_group, {"topk_group", "n_group"}, "{} is above n_group {}; lower it",
                 m.topk_group, m.n_group);
   if (m.n_routed_experts % m.n_group != 0) {
@@ -185,7 +167,7 @@ void check_groups(const ModelConfig& m, ModelRules& rules) {
       m.num_experts_per_tok, m.topk_group * group_experts, m.topk_group);
 }
 
-void check_experts(const ModelConfig& m, ModelRules& rules) {
+void check_experts(const ModelConfig& m, Rules& rules) {
   rules.require(m.is_moe() || m.architecture != "qwen3_moe", {"n_routed_experts"},
                 "must be at least 1 for qwen3_moe, found 0; for a dense network choose qwen2 or llama");
   const bool is_used = options_unused_by(m.architecture).count("n_routed_experts") == 0;
@@ -198,7 +180,7 @@ void check_experts(const ModelConfig& m, ModelRules& rules) {
   if (m.num_experts_per_tok <= m.n_routed_experts) check_groups(m, rules);
 }
 
-void check_capacity(const ModelConfig& m, ModelRules& rules) {
+void check_capacity(const ModelConfig& m, Rules& rules) {
   rules.require(m.expert_capacity_factor > 0 || m.expert_capacity_policy == "position",
                 {"expert_capacity_policy", "expert_capacity_factor"},
                 "{} has no effect without a limit; set expert_capacity_factor or remove it",
@@ -209,7 +191,7 @@ void check_capacity(const ModelConfig& m, ModelRules& rules) {
                 "{} has no effect on a network without routed experts; remove it", m.expert_capacity_factor);
 }
 
-void check_layers(const ModelConfig& m, ModelRules& rules) {
+void check_layers(const ModelConfig& m, Rules& rules) {
   rules.require(m.first_k_dense_replace <= m.num_hidden_layers,
                 {"first_k_dense_replace", "num_hidden_layers"}, "{} is above num_hidden_layers {}; lower it",
                 m.first_k_dense_replace, m.num_hidden_layers);
@@ -236,7 +218,7 @@ bool may_stand_beside_from(const std::string& model_option) {
 void check_model_rules(const ModelConfig& model, Violations& violations) {
   // The shape is that of the directory, which whoever loads it checks again by this function.
   if (!model.from.empty()) return;
-  ModelRules rules(violations);
+  Rules rules(violations, "model.");
   check_unused(model, rules);
   if (model.has_latent_attention()) {
     check_latent_attention(model, rules);

@@ -4,27 +4,11 @@
 #include <fmt/core.h>
 #include <fmt/format.h>
 
-#include "configs/rules.h"
+#include "configs/rule_list.h"
 
 namespace athanor::configs {
 
 namespace {
-
-class Rules {
- public:
-  explicit Rules(Violations& violations) : violations_(violations) {}
-
-  template <typename... Args>
-  void require(bool is_met, std::vector<std::string> keys, fmt::format_string<Args...> format,
-               Args&&... args) {
-    if (is_met) return;
-    const std::string message = keys.front() + ": " + fmt::format(format, std::forward<Args>(args)...);
-    violations_.push_back({std::move(keys), message});
-  }
-
- private:
-  Violations& violations_;
-};
 
 void check_end(const TrainingConfig& training, Rules& rules) {
   std::vector<std::string> limits;
@@ -280,7 +264,10 @@ Violations broken_rules(const RunConfig& config, Purpose purpose, std::optional<
   Violations violations;
   Rules rules(violations);
   check_run(config.run, rules);
-  if (purpose == Purpose::kCleaning) return violations;
+  if (purpose == Purpose::kCleaning) {
+    check_clean_rules(config.clean, violations);
+    return violations;
+  }
   check_model_rules(config.model, violations);
   check_training_rules(config, world_size, violations);
   if (config.model.from.empty())

@@ -176,7 +176,9 @@ struct ScheduleConfig {
           {.meaning = "shape of the learning rate after the warm-up; wsd stays high and falls at the end",
            .choices = {"cosine", "linear", "constant", "wsd"}});
     visit("min_ratio", section.min_ratio,
-          {.meaning = "last learning rate as a share of the highest", .minimum = 0, .maximum = 1});
+          {.meaning = "what the learning rate has fallen to when the run is over, as a share of the highest",
+           .minimum = 0,
+           .maximum = 1});
     visit("decay_ratio", section.decay_ratio,
           {.meaning = "wsd: share of all steps in the final fall", .minimum = 0, .maximum = 1});
   }

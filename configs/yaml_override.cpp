@@ -19,14 +19,15 @@ bool is_null_word(std::string_view text) {
   return text == "null" || text == "~";
 }
 
-// The value's text as a node; every part of it stands at `position`.
-YamlNode value_node(const std::string& text, const Position& position, Diagnostics& diagnostics) {
+// The value's text as a node; every part of it stands at `position`. Nothing when it is broken.
+std::optional<YamlNode> value_node(const std::string& text, const Position& position,
+                                   Diagnostics& diagnostics) {
   const bool is_yaml = !text.empty() && std::string_view("[{\"'").find(text[0]) != std::string_view::npos;
   if (is_yaml) {
     Diagnostics problems;
     YamlNode node = read_yaml(*position.source, text, problems);
     for (Diagnostic& problem : problems) diagnostics.push_back({position, "", std::move(problem.message)});
-    return node;
+    return problems.empty() ? std::optional(std::move(node)) : std::nullopt;
   }
   YamlNode node;
   node.kind = is_null_word(text) ? Kind::kNull : Kind::kScalar;
@@ -103,11 +104,14 @@ void apply_override(YamlNode& root, const std::string& assignment, Diagnostics& 
 
   YamlNode* node = &root;
   for (const std::string& name : names) {
+    if (node->kind == Kind::kList) node->position = position;  // its length, say, is the command line's doing
     node = child(*node, name, position);
     if (node == nullptr)
       return refuse(fmt::format("{} is not an element of the list (they count from 0)", in_backquotes(name)));
   }
-  *node = value_node(assignment.substr(equals + 1), position, diagnostics);
+  std::optional<YamlNode> value = value_node(assignment.substr(equals + 1), position, diagnostics);
+  if (!value) return;
+  *node = std::move(*value);
   place(*node, position);
 }
 

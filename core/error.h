@@ -8,6 +8,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include <fmt/core.h>
 
@@ -29,14 +30,18 @@ enum class ExitCode : int {
   kCrashLoop = 79,
 };
 
-/// Base of all errors of our own. `what()` is the whole message, without a trailing newline.
+/// Base of all errors of our own. `message()` is the whole message, without a trailing newline; `what()` ends
+/// at its first NUL. An empty one says that another rank speaks for this one.
 class Error : public std::runtime_error {
  public:
-  Error(ExitCode code, const std::string& message) : std::runtime_error(message), exit_code_(code) {}
+  Error(ExitCode code, const std::string& message)
+      : std::runtime_error(message), exit_code_(code), message_(message) {}
   ExitCode exit_code() const { return exit_code_; }
+  const std::string& message() const { return message_; }
 
  private:
   ExitCode exit_code_;
+  std::string message_;
 };
 
 template <ExitCode Code>
@@ -59,6 +64,9 @@ using IoError = ErrorWithCode<ExitCode::kIo>;             ///< read or write fai
 using StartAgain = ErrorWithCode<ExitCode::kStartAgain>;  ///< stopped on request, checkpoint saved
 using CommError = ErrorWithCode<ExitCode::kPeerLost>;     ///< a peer is lost, hung, or disagrees
 using ConfigError = ErrorWithCode<ExitCode::kConfig>;     ///< configuration; checkpoint and config differ
+
+/// The text with every control character but line feed and tab as \xNN: messages quote what strangers wrote.
+std::string printable_lines(std::string_view text);
 
 /// Throws InternalError with `file:line`, the condition and the message.
 [[noreturn]] void check_failed(const char* condition, const char* file, int line, const std::string& message);

@@ -81,9 +81,12 @@ void run_clean(const CleanArguments& arguments) {
   const configs::CleanConfig config =
       load_config_in_job(arguments.config, arguments.overrides, {.purpose = configs::Purpose::kCleaning})
           .clean;
-  clean_up_on_signals();
+  const LauncherFacts facts = launcher_facts();
+  clean_up_on_signals(!facts.is_under_mpi ? StopReport::kSaid
+                      : facts.rank == 0   ? StopReport::kOnDemand
+                                          : StopReport::kSilent);
   const auto session =
-      parallel::start_session({.under_mpi_launcher = launcher_facts().is_under_mpi, .timeout_s = 86400});
+      parallel::start_session({.under_mpi_launcher = facts.is_under_mpi, .timeout_s = 86400});
   core::set_num_threads(threads_per_rank(config.threads, session->local_size()));
   run_in_job(*session, [&] {
     if (!arguments.shard.empty()) {

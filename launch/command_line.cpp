@@ -1,11 +1,15 @@
 #include "launch/command_line.h"
 
 #include <algorithm>
+#include <charconv>
 #include <concepts>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <iostream>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,9 +22,17 @@
 namespace athanor::launch {
 namespace {
 
-// CLI11 lets -1 wrap around where an unsigned number is read.
-std::string refuse_negative(const std::string& text) {
-  return text.find('-') == std::string::npos ? "" : fmt::format("expected 0 or more, got {}", text);
+// CLI11 lets -1 wrap around where an unsigned number is read, and takes the nearest number for one that is
+// too large. What is no number it refuses by itself.
+template <typename T>
+std::string refuse_out_of_range(const std::string& text) {
+  if (std::unsigned_integral<T> && text.starts_with('-'))
+    return fmt::format("expected 0 or more, got {}", text);
+  T value{};
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (result.ec != std::errc::result_out_of_range) return "";
+  return fmt::format("expected a number from {} to {}, got {}", std::numeric_limits<T>::min(),
+                     std::numeric_limits<T>::max(), text);
 }
 
 }  // namespace
@@ -76,7 +88,7 @@ void Command::requires_command() {
 template <typename T>
 Option Command::add_option(const std::string& name, T& variable, const std::string& help) {
   CLI::Option* const option = app_.add_option(name, variable, help);
-  if constexpr (std::unsigned_integral<T>) option->check(refuse_negative);
+  if constexpr (std::integral<T>) option->check(refuse_out_of_range<T>);
   return Option(option);
 }
 template Option Command::add_option(const std::string&, int&, const std::string&);
@@ -99,15 +111,27 @@ void Command::runs(std::function<void()> action) {
 namespace {
 
 // CLI11 says only that a command is required.
-void check_command_name(const CLI::App& app, const std::string& name) {
+void check_command_name(const CLI::App& app, const std::string& name, const std::string& parents) {
   std::vector<std::string> names;
   for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
     names.push_back(command->get_name());
   if (name.starts_with('-') || std::ranges::find(names, name) != names.end()) return;
   const std::string near = configs::nearest_name(name, names);
-  throw core::UsageError("unknown command {}{}; `athanor --help` lists the commands",
-                         configs::in_backquotes(name),
-                         near.empty() ? "" : fmt::format(", did you mean `{}`?", near));
+  throw core::UsageError("unknown command {}{}; `{} --help` lists the commands", configs::in_backquotes(name),
+                         near.empty() ? "" : fmt::format(", did you mean `{}`?", near), parents);
+}
+
+// Down to the first option or to a command that has none below it.
+void check_command_names(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* parent = &app;
+  std::string parents = "athanor";
+  for (int i = 1; i < argc && parent->get_require_subcommand_min() > 0; ++i) {
+    const std::string name = argv[i];
+    check_command_name(*parent, name, parents);
+    if (name.starts_with('-')) return;
+    parent = parent->get_subcommand(name);
+    parents += " " + name;
+  }
 }
 
 }  // namespace
@@ -123,11 +147,12 @@ bool run_command_line(int argc, char** argv, AddCommands* add_commands) {
   app.require_subcommand(1);
   app.set_version_flag("--version", "athanor 0.1.0");
   add_commands(Command(app));
-  if (argc > 1) check_command_name(app, argv[1]);
+  check_command_names(app, argc, argv);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     app.exit(error);
+    if (!std::cout.flush()) throw core::IoError("cannot write to the standard output");
     return error.get_exit_code() == 0;
   }
   return true;
@@ -140,7 +165,8 @@ core::ExitCode run_and_report(int argc, char** argv, AddCommands* add_commands) 
   try {
     return run_command_line(argc, argv, add_commands) ? ExitCode::kOk : ExitCode::kUsage;
   } catch (const core::Error& error) {
-    std::fprintf(stderr, "athanor: error: %s\n", error.what());
+    const std::string message = core::printable_lines(error.message());
+    if (!message.empty()) fmt::print(stderr, "athanor: error: {}\n", message);
     return error.exit_code();
   } catch (const std::exception& error) {
     // LibTorch appends a stack trace to its messages.
@@ -154,6 +180,7 @@ core::ExitCode run_and_report(int argc, char** argv, AddCommands* add_commands) 
 }  // namespace
 
 int run_program(int argc, char** argv, AddCommands* add_commands) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow further is an error of the write
   return static_cast<int>(run_and_report(argc, argv, add_commands));
 }
 

@@ -3,9 +3,13 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <malloc.h>
 #include <sched.h>
+#include <system_error>
 #include <unistd.h>
+
+#include <fmt/format.h>
 
 #include "core/error.h"
 #include "parallel/session.h"
@@ -57,6 +61,15 @@ LauncherFacts launcher_facts() {
   return facts;
 }
 
+bool is_terminal_output(const LauncherFacts& facts) {
+  if (::isatty(STDOUT_FILENO) == 0) return false;
+  if (!facts.is_under_mpi) return true;
+  std::error_code error;
+  const auto output =
+      std::filesystem::read_symlink(fmt::format("/proc/{}/fd/1", ::getppid()), error).string();
+  return !error && (output.starts_with("/dev/pts/") || output.starts_with("/dev/tty"));
+}
+
 int threads_per_rank(int64_t configured, int local_ranks) {
   if (configured > 0) return static_cast<int>(configured);
   cpu_set_t cores;
@@ -74,7 +87,13 @@ const std::atomic<int>& stop_signal() {
   struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
-  for (int number : {SIGTERM, SIGINT, SIGUSR1}) ::sigaction(number, &action, nullptr);
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int number : kStopSignals) {
+    ::sigaction(number, &action, nullptr);
+    ::sigaddset(&signals, number);
+  }
+  ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   return g_signal;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <csignal>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,6 +19,10 @@ struct LauncherFacts {
 };
 LauncherFacts launcher_facts();
 
+/// Whether somebody watches the standard output. Open MPI gives its ranks a terminal of their own, so under a
+/// launcher it is the launcher's output that counts.
+bool is_terminal_output(const LauncherFacts& facts);
+
 /// Compute threads of one rank: `configured`, or the usable cores divided by the ranks on this machine.
 int threads_per_rank(int64_t configured, int local_ranks);
 
@@ -25,8 +30,11 @@ int threads_per_rank(int64_t configured, int local_ranks);
 /// them back to the system costs a page fault per 4 KiB.
 void keep_large_allocations();
 
-/// Installs handlers for SIGTERM, SIGINT and SIGUSR1 that store the signal's number here; a second SIGINT or
-/// SIGTERM ends the process at once. The reference stays valid.
+/// What asks a run to stop.
+inline constexpr int kStopSignals[] = {SIGTERM, SIGINT, SIGUSR1};
+
+/// Installs handlers for these that store the signal's number here, and lets through what was held back; a
+/// second SIGINT or SIGTERM ends the process at once. The reference stays valid.
 const std::atomic<int>& stop_signal();
 
 }  // namespace athanor::launch

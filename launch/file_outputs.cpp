@@ -11,10 +11,12 @@
 namespace athanor::launch {
 namespace {
 
-void die_by(int signal) {
+void die_by(int signal, StopReport report) {
   core::discard_unfinished_outputs();
-  std::fprintf(stderr, "athanor: error: stopped by SIG%s; unfinished output was removed\n",
-               ::sigabbrev_np(signal));
+  if (report == StopReport::kSaid || (report == StopReport::kOnDemand && signal == SIGUSR1))
+    std::fprintf(stderr, "athanor: error: stopped by SIG%s; unfinished output was removed\n",
+                 ::sigabbrev_np(signal));
+  if (signal == SIGUSR1) signal = SIGTERM;
   std::signal(signal, SIG_DFL);
   sigset_t one;
   ::sigemptyset(&one);
@@ -26,7 +28,7 @@ void die_by(int signal) {
 sigset_t signals_that_kill() {
   sigset_t signals;
   ::sigemptyset(&signals);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
     struct sigaction action {};
     if (::sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_DFL)
       ::sigaddset(&signals, number);
@@ -45,12 +47,12 @@ void check_outputs(const std::vector<std::string>& inputs, const std::vector<std
 
 // Every thread inherits the blocked signals, so that the one that waits for them gets them and may do what no
 // handler may.
-void clean_up_on_signals() {
+void clean_up_on_signals(StopReport report) {
   const sigset_t signals = signals_that_kill();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::thread([signals] {
+  std::thread([signals, report] {
     int number = 0;
-    if (::sigwait(&signals, &number) == 0) die_by(number);
+    if (::sigwait(&signals, &number) == 0) die_by(number, report);
   }).detach();
 }
 

@@ -10,6 +10,7 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include "configs/flat_options.h"
 #include "core/digest.h"
 #include "core/error.h"
 #include "core/file_system.h"
@@ -152,16 +153,8 @@ void check_start_agreement(const StartFacts& facts, parallel::Session& session) 
 std::string describe_differences(const std::map<std::string, std::string>& reference,
                                  const std::map<std::string, std::string>& own) {
   std::vector<std::string> parts;
-  const auto value_in = [](const std::map<std::string, std::string>& table, const std::string& name) {
-    const auto found = table.find(name);
-    return found == table.end() ? std::string("not set") : found->second;
-  };
-  std::map<std::string, std::string> names = own;
-  names.insert(reference.begin(), reference.end());
-  for (const auto& [name, unused] : names) {
-    const std::string theirs = value_in(reference, name), here = value_in(own, name);
-    if (theirs != here) parts.push_back(fmt::format("{} is {} (world rank 0: {})", name, here, theirs));
-  }
+  for (const auto& [name, theirs, here] : configs::find_differences(reference, own))
+    parts.push_back(fmt::format("{} is {} (world rank 0: {})", name, here, theirs));
   if (parts.size() > kMaxOptionsNamed) {
     parts[kMaxOptionsNamed] = fmt::format("and {} more options", parts.size() - kMaxOptionsNamed);
     parts.resize(kMaxOptionsNamed + 1);

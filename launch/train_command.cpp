@@ -1,7 +1,7 @@
 // athanor train CONFIG [section.key=value ...]
+#include <atomic>
 #include <csignal>
 #include <memory>
-#include <unistd.h>
 
 #include <ATen/Parallel.h>
 
@@ -65,20 +65,30 @@ parallel::SessionOptions session_options(const configs::RunConfig& config, const
   return options;
 }
 
-trainer::Console console_of(const TrainArguments& arguments) {
+trainer::Console console_of(const TrainArguments& arguments, const LauncherFacts& facts) {
   if (arguments.as_json) return trainer::Console::kJson;
-  return ::isatty(STDOUT_FILENO) != 0 ? trainer::Console::kLive : trainer::Console::kLines;
+  return is_terminal_output(facts) ? trainer::Console::kLive : trainer::Console::kLines;
+}
+
+// Rank 0 says it for all.
+[[noreturn]] void say_stopped(const trainer::TrainerOptions& options, int rank) {
+  if (rank != 0) throw core::StartAgain("");
+  throw core::StartAgain(
+      "stopped on request; a checkpoint is saved in {}: start the same command again{} to go on",
+      options.config.checkpoint_dir(),
+      options.resume.kind == trainer::ResumeChoice::Kind::kNewest ? "" : " without --resume");
 }
 
 void run_train(const TrainArguments& arguments) {
   ::signal(SIGPIPE, SIG_IGN);  // a run does not end because nobody reads what it prints
+  const std::atomic<int>& stop = stop_signal();
   const LauncherFacts facts = launcher_facts();
   const trainer::TrainerOptions options{
       .config = load_config_in_job(arguments.config, arguments.overrides,
                                    {.world_size = facts.world_size, .is_input_checked = true}),
       .resume = resume_choice(arguments.resume),
-      .stop_signal = &stop_signal(),
-      .console = console_of(arguments)};
+      .stop_signal = &stop,
+      .console = console_of(arguments, facts)};
   keep_large_allocations();
   const auto session = parallel::start_session(session_options(options.config, facts));
   core::log::configure({.rank = session->rank(), .console_level = level_of(options.config.run.log_level)});
@@ -89,11 +99,7 @@ void run_train(const TrainArguments& arguments) {
     prepare_process(options.config, *session);
     outcome = trainer::train(options, *session);
   });
-  if (outcome == trainer::Outcome::kStopRequested)
-    throw core::StartAgain(
-        "stopped on request; a checkpoint is saved in {}: start the same command again{} to go on",
-        options.config.checkpoint_dir(),
-        options.resume.kind == trainer::ResumeChoice::Kind::kNewest ? "" : " without --resume");
+  if (outcome == trainer::Outcome::kStopRequested) say_stopped(options, session->rank());
 }
 
 }  // namespace

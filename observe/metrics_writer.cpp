@@ -53,12 +53,16 @@ std::string metrics_line(const StepRecord& record, const ValidationRecord* valid
 
 uint64_t metrics_bytes_through(const core::ReadableFile& file, uint64_t last_step) {
   std::string pending;
-  uint64_t num_read = 0, num_kept = 0;
+  uint64_t num_read = 0, num_seen = 0, num_kept = 0;
+  std::optional<uint64_t> newest;
   for (;;) {
     for (size_t end = 0; (end = pending.find('\n')) != std::string::npos; pending.erase(0, end + 1)) {
       const auto step = step_of(std::string_view(pending).substr(0, end));
-      if (!step || *step > last_step) return num_kept;
-      num_kept += end + 1;
+      if (step && (*step > last_step || (newest && *step <= *newest))) return num_kept;
+      num_seen += end + 1;
+      if (!step) continue;
+      num_kept = num_seen;
+      newest = step;
     }
     if (num_read == file.size() || pending.size() > kMaxLineBytes) return num_kept;
     std::string block(std::min(kBlockBytes, file.size() - num_read), '\0');

@@ -45,8 +45,11 @@ Schedule::Schedule(const ScheduleOptions& options) : options_(options) {
   const bool both_rounded_up = !options.decay_steps && warmup_steps_ + decay_steps_ == total + 1;
   if (both_rounded_up && decay_steps_ > 0) --decay_steps_;
   if (warmup_steps_ > total || decay_steps_ > total - warmup_steps_)
-    throw core::ConfigError("{} warm-up and {} decay steps do not fit into {} steps", warmup_steps_,
-                            decay_steps_, total);
+    throw core::ConfigError(
+        "schedule: {} warm-up and {} decay steps do not fit into a run of {} steps; shorten "
+        "schedule.warmup_steps "
+        "(warmup_ratio, decay_ratio) or lengthen the run (training.max_steps, max_tokens or max_epochs)",
+        warmup_steps_, decay_steps_, total);
   if (has_final_phase && options.decay_shape == DecayShape::kExponential && options.min_ratio == 0)
     throw core::ConfigError("exponential decay never reaches schedule.min_ratio 0: set it to 0.01, say");
 }

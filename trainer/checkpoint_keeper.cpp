@@ -3,8 +3,12 @@
 #include <chrono>
 #include <filesystem>
 #include <system_error>
+#include <vector>
+
+#include <fmt/ranges.h>
 
 #include "checkpoints/checkpoint_reader.h"
+#include "configs/flat_options.h"
 #include "configs/load.h"
 #include "core/error.h"
 #include "core/file_system.h"
@@ -28,7 +32,8 @@ configs::Interval interval_of(const std::string& text) {
 
 CheckpointKeeper::CheckpointKeeper(const configs::RunConfig& config, RunParts& parts,
                                    parallel::Communicator& world)
-    : directory_(config.checkpoint_dir()),
+    : config_(config),
+      directory_(config.checkpoint_dir()),
       config_yaml_(configs::to_yaml(config)),
       every_(interval_of(config.checkpoint.every)),
       parts_(parts),
@@ -49,23 +54,71 @@ CheckpointKeeper::CheckpointKeeper(const configs::RunConfig& config, RunParts& p
 
 std::optional<std::string> CheckpointKeeper::find(const ResumeChoice& choice) const {
   auto& fs = core::posix_file_system();
-  if (choice.kind == ResumeChoice::Kind::kPath) {
-    if (!fs.exists(choice.path))
-      throw core::MissingInputError("--resume {}: no such checkpoint", choice.path);
-    checkpoints::CheckpointReader(fs, choice.path, checkpoints::Verify::kDigests);
-    return choice.path;
+  if (choice.kind == ResumeChoice::Kind::kPath) return find_named(choice.path);
+  const bool is_anew = choice.kind == ResumeChoice::Kind::kNever;
+  if (is_anew && !checkpoints::list_checkpoints(fs, directory_).empty())
+    throw core::ConfigError(
+        "{}: holds checkpoints of an earlier run, and --resume never would mix two runs; give another "
+        "run.dir, or remove them",
+        directory_);
+  if (!is_anew)
+    if (const auto newest = checkpoints::find_newest_good(fs, directory_)) return newest->path;
+  check_run_is_new(is_anew);
+  return std::nullopt;
+}
+
+std::string CheckpointKeeper::find_named(const std::string& path) {
+  auto& fs = core::posix_file_system();
+  if (!fs.exists(path)) throw core::MissingInputError("--resume {}: no such checkpoint", path);
+  if (fs.exists(path + "/manifest.json") ||
+      checkpoints::step_of_name(std::filesystem::path(path).filename())) {
+    checkpoints::CheckpointReader(fs, path, checkpoints::Verify::kDigests);
+    return path;
   }
-  if (choice.kind == ResumeChoice::Kind::kNever) {
-    if (!checkpoints::list_checkpoints(fs, directory_).empty())
-      throw core::ConfigError(
-          "{}: holds checkpoints of an earlier run, and --resume never would mix two runs; give another "
-          "run.dir, or remove them",
-          directory_);
-    return std::nullopt;
+  for (const std::string& directory : {path + "/checkpoints", path})
+    if (const auto newest = checkpoints::find_newest_good(fs, directory)) return newest->path;
+  throw core::MissingInputError(
+      "--resume {}: expected a checkpoint (a directory with manifest.json), or a run or a directory that "
+      "holds "
+      "some",
+      path);
+}
+
+void CheckpointKeeper::check_run_is_new(bool is_asked_for) const {
+  auto& fs = core::posix_file_system();
+  const std::string run = config_.run_dir(), metrics = run + "/metrics.jsonl";
+  if (!fs.exists(metrics) || fs.file_size(metrics) == 0) return;
+  if (is_asked_for)
+    throw core::ConfigError("{}: holds the metrics of an earlier run; give another run.dir, or remove it",
+                            run);
+  // A run that died before its first checkpoint begins again; one whose checkpoints are elsewhere does not.
+  if (!fs.exists(run + "/config.yaml")) return;
+  const std::string before = configs::load_run_config(run + "/config.yaml").checkpoint_dir();
+  if (std::filesystem::weakly_canonical(before) == std::filesystem::weakly_canonical(directory_) ||
+      checkpoints::list_checkpoints(fs, before).empty())
+    return;
+  throw core::ConfigError(
+      "{}: is a run whose checkpoints are in {}, and checkpoint.dir {} holds none; give that checkpoint.dir, "
+      "or "
+      "another run.dir",
+      run, before, directory_);
+}
+
+void CheckpointKeeper::log_changed_options(const checkpoints::Manifest& manifest) const {
+  constexpr size_t kMaxNamed = 8;
+  configs::RunConfig before;
+  if (!configs::check_text("checkpoint", manifest.config, {}, {}, before).empty())
+    return;  // of another version
+  std::vector<std::string> changes;
+  for (const auto& change :
+       configs::find_differences(configs::flat_options(before), configs::flat_options(config_)))
+    changes.push_back(fmt::format("{} {} (was {})", change.name, change.after, change.before));
+  if (changes.empty()) return;
+  if (changes.size() > kMaxNamed) {
+    changes[kMaxNamed] = fmt::format("and {} more", changes.size() - kMaxNamed);
+    changes.resize(kMaxNamed + 1);
   }
-  const auto newest = checkpoints::find_newest_good(fs, directory_);
-  if (!newest) return std::nullopt;
-  return newest->path;
+  core::log::info("options that are not those of the checkpoint: {}", fmt::join(changes, ", "));
 }
 
 RunCounters CheckpointKeeper::resume(const ResumeChoice& choice) {
@@ -79,6 +132,7 @@ RunCounters CheckpointKeeper::resume(const ResumeChoice& choice) {
     const checkpoints::CheckpointReader reader(core::posix_file_system(), path, checkpoints::Verify::kSizes);
     counters = restore(reader, state_, parts_.identity);
     core::log::info("resumed from {} (step {}, {} samples)", path, counters.step, counters.consumed_samples);
+    if (world_.rank() == 0) log_changed_options(reader.manifest());
     must_save = broadcast_text(is_own(path) ? "" : "elsewhere", world_) == "elsewhere";
     if (!must_save) {
       writer_options_.run_id = reader.manifest().run_id;

@@ -19,6 +19,7 @@ namespace athanor::trainer {
 class CheckpointKeeper {
  public:
   /// Rank 0 takes the directory's lock and clears what a dead program left there. Collective over `world`.
+  /// `config` must outlive the keeper.
   CheckpointKeeper(const configs::RunConfig& config, RunParts& parts, parallel::Communicator& world);
 
   /// Restores the chosen checkpoint, if any, into the parts. Collective. A path that is asked for becomes
@@ -44,11 +45,18 @@ class CheckpointKeeper {
 
  private:
   std::optional<std::string> find(const ResumeChoice& choice) const;
+  /// The checkpoint that --resume names: itself, or the newest good one of a run or of a directory of them.
+  static std::string find_named(const std::string& path);
+  /// A run that begins anew must not write over what another one has left in run.dir.
+  void check_run_is_new(bool is_asked_for) const;
+  /// Says which options are not those of the checkpoint: all may change that `restore` does not refuse.
+  void log_changed_options(const checkpoints::Manifest& manifest) const;
   /// Whether the checkpoint is one of this directory.
   bool is_own(const std::string& path) const;
   /// Makes the directory end with the checkpoint at `path`, if it is one of its own, else before that step.
   void put_later_aside(const std::string& path, int64_t step) const;
 
+  const configs::RunConfig& config_;
   std::string directory_, config_yaml_;
   configs::Interval every_;
   RunParts& parts_;

@@ -110,8 +110,24 @@ bool is_decayed(const parallel::FlatParameter& parameter, const std::vector<std:
   });
 }
 
+void check_patterns(const std::vector<std::string>& no_decay, const ParameterStore& store) {
+  std::vector<std::string> names;
+  for (const OptimizerSlice& slice : store.slices())
+    for (const parallel::FlatParameter& parameter : slice.layout->parameters())
+      names.push_back(parameter.name);
+  for (const std::string& pattern : no_decay) {
+    const bool is_used = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+      return core::matches_glob(pattern, name);
+    });
+    if (!is_used)
+      throw core::ConfigError("optimizer.no_decay: {} matches no parameter; names are such as {} and {}",
+                              pattern, names.front(), names.back());
+  }
+}
+
 std::unique_ptr<optim::AdamWOptimizer> build_optimizer(const configs::OptimizerConfig& config,
                                                        const ParameterStore& store) {
+  check_patterns(config.no_decay, store);
   std::vector<optim::OptimizerSlice> slices;
   for (const OptimizerSlice& slice : store.slices()) {
     const auto decays = [&](const parallel::FlatParameter& parameter) {
@@ -210,19 +226,23 @@ void build_data(const RunConfig& config, RunParts& parts) {
 
 }  // namespace
 
-int64_t total_steps(const configs::TrainingConfig& training, int64_t sequence_length,
-                    uint64_t sequences_per_epoch) {
-  int64_t steps = std::numeric_limits<int64_t>::max();
-  const int64_t tokens_per_step = training.global_batch_size * sequence_length;
-  if (training.max_steps) steps = std::min(steps, training.max_steps);
-  if (training.max_tokens)
-    steps = std::min(steps, (training.max_tokens + tokens_per_step - 1) / tokens_per_step);
-  if (training.max_epochs > 0) {
-    const double samples = training.max_epochs * static_cast<double>(sequences_per_epoch);
-    steps = std::min(
-        steps, static_cast<int64_t>(std::ceil(samples / static_cast<double>(training.global_batch_size))));
-  }
-  return std::max<int64_t>(steps, 1);
+int64_t total_steps(const configs::RunConfig& config, uint64_t sequences_per_epoch,
+                    const RunCounters& so_far) {
+  const configs::TrainingConfig& training = config.training;
+  if (training.max_steps) return training.max_steps;
+  const auto sequence_length = static_cast<double>(config.data.sequence_length);
+  const double num_samples = training.max_tokens
+                                 ? static_cast<double>(training.max_tokens) / sequence_length
+                                 : training.max_epochs * static_cast<double>(sequences_per_epoch);
+  const double left = std::max(0.0, num_samples - static_cast<double>(so_far.consumed_samples));
+  const auto steps_left =
+      static_cast<int64_t>(std::ceil(left / static_cast<double>(training.global_batch_size)));
+  return std::max<int64_t>(so_far.step + steps_left, 1);
+}
+
+void set_end(const configs::RunConfig& config, const RunCounters& so_far, RunParts& parts) {
+  parts.total_steps = total_steps(config, parts.train_data->num_sequences_per_epoch(), so_far);
+  *parts.schedule = optim::Schedule(schedule_options(config, parts.total_steps));
 }
 
 RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& session) {
@@ -258,8 +278,7 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
   load_weights(config, from ? from->weights.get() : nullptr, parts);
   parts.optimizer = build_optimizer(config.optimizer, *parts.store);
 
-  parts.total_steps =
-      total_steps(config.training, config.data.sequence_length, parts.train_data->num_sequences_per_epoch());
+  parts.total_steps = total_steps(config, parts.train_data->num_sequences_per_epoch(), {});
   parts.schedule = std::make_unique<optim::Schedule>(schedule_options(config, parts.total_steps));
   parts.executor = std::make_unique<Executor>(
       *parts.model, *parts.store,

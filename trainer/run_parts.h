@@ -46,8 +46,13 @@ struct RunParts {
 /// session.
 RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& session);
 
-/// Steps until the configured end: max_steps, max_tokens or max_epochs, whichever comes first.
-int64_t total_steps(const configs::TrainingConfig& training, int64_t sequence_length,
-                    uint64_t sequences_per_epoch);
+/// Steps until the configured end (max_steps, max_tokens or max_epochs), counted from the run's beginning:
+/// those it has taken, whatever their batch was, and those that what is left of its tokens or epochs takes
+/// now.
+int64_t total_steps(const configs::RunConfig& config, uint64_t sequences_per_epoch,
+                    const RunCounters& so_far);
+
+/// Sets the end of the run, and the schedule that goes by it, for a run that has come so far.
+void set_end(const configs::RunConfig& config, const RunCounters& so_far, RunParts& parts);
 
 }  // namespace athanor::trainer

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "checkpoints/checkpoint_directory.h"
 #include "configs/load.h"
 #include "core/error.h"
 #include "core/file_system.h"
@@ -29,8 +30,7 @@ double unix_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// The run's directory: resolved configuration and tokenizer, so that the run explains itself. Written by a
-// start that nothing speaks against any more: one that is refused leaves the run as it was.
+// The run's directory: resolved configuration and tokenizer, so that the run explains itself.
 void write_run_files(const configs::RunConfig& config, const RunParts& parts) {
   auto& fs = core::posix_file_system();
   configs::RunConfig resolved = config;
@@ -50,6 +50,15 @@ std::unique_ptr<observe::Observer> make_console(const TrainerOptions& options, c
                                           .every = static_cast<uint64_t>(options.config.metrics.every),
                                           .is_terminal = options.console == Console::kLive};
   return std::make_unique<observe::ProgressLine>(progress, std::move(write));
+}
+
+// Metrics and configuration are one run's. The directory of the checkpoints has a lock of its own.
+std::unique_ptr<checkpoints::DirectoryLock> lock_run(const configs::RunConfig& config) {
+  core::posix_file_system().create_directories(config.run_dir());
+  const bool is_one_directory = std::filesystem::weakly_canonical(config.run_dir()) ==
+                                std::filesystem::weakly_canonical(config.checkpoint_dir());
+  return is_one_directory ? nullptr
+                          : std::make_unique<checkpoints::DirectoryLock>(config.run_dir(), "run.dir");
 }
 
 // Observers live on rank 0; on the others the list is empty.
@@ -75,6 +84,11 @@ double measure_peak(const configs::RunConfig& config, at::Device device, paralle
   return sum_by_micro_batch({kernels::measure_peak_flops(dtype, device)}, world);
 }
 
+const char* name_of_limit(const configs::TrainingConfig& training) {
+  if (training.max_steps) return "training.max_steps";
+  return training.max_tokens ? "training.max_tokens" : "training.max_epochs";
+}
+
 class Run {
  public:
   Run(const TrainerOptions& options, parallel::Session& session)
@@ -82,10 +96,12 @@ class Run {
         config_(options.config),
         session_(session),
         parts_(build_run_parts(config_, session)),
-        keeper_(config_, parts_, session.world()),
-        observers_(make_observers(options, parts_, session.rank())) {
+        keeper_(config_, parts_, session.world()) {
     counters_ = keeper_.resume(options.resume);
+    set_end(config_, counters_, parts_);
+    // Nothing speaks against this start any more.
     if (session.rank() == 0) write_run_files(config_, parts_);
+    observers_ = make_observers(options, parts_, session.rank());
     observers_.on_resume(static_cast<uint64_t>(counters_.step));
     peak_flops_ = measure_peak(config_, parts_.device, session.world());
     log_start();
@@ -95,6 +111,9 @@ class Run {
     data::BatchStream stream(parts_.train_data, plan(),
                              {.num_batches = static_cast<int>(config_.data.prefetch)});
     const int64_t first_step = counters_.step;
+    if (first_step >= parts_.total_steps)
+      core::log::info("nothing is left to do: the run ended at step {}; raise {} to go on", first_step,
+                      name_of_limit(config_.training));
     while (counters_.step < parts_.total_steps && !is_out_of_patience()) {
       take_step(stream);
       const Observation seen = observe_together();
@@ -182,17 +201,21 @@ class Run {
     if (result.balance_loss != 0) record.extra.emplace_back("balance_loss", result.balance_loss);
     if (result.is_skipped) record.extra.emplace_back("skipped", 1.0);
     observers_.on_step(record);
-    if (result.is_skipped)
+    if (result.is_skipped && session_.rank() == 0)
       core::log::warning("step {}: loss {} and gradient norm {}: not finite, nothing was updated",
                          result.step, result.loss, result.grad_norm);
   }
 
   void stop_if_hopeless(const StepResult& result) {
     if (counters_.skipped_in_a_row < config_.training.max_skipped_steps) return;
+    const int64_t last_saved = keeper_.last_saved_step();
     throw core::PolicyStop(
-        "{} steps in a row were not finite (training.max_skipped_steps); the last checkpoint is of step {}. "
-        "Lower optimizer.learning_rate or look at the data around sample {}",
-        counters_.skipped_in_a_row, std::max<int64_t>(keeper_.last_saved_step(), 0),
+        "{} steps in a row were not finite (training.max_skipped_steps); {}. Lower optimizer.learning_rate "
+        "or look "
+        "at the data around sample {}",
+        counters_.skipped_in_a_row,
+        last_saved < 0 ? "no checkpoint was saved"
+                       : fmt::format("the last checkpoint is of step {}", last_saved),
         counters_.consumed_samples - config_.training.global_batch_size * (result.is_skipped ? 1 : 0));
   }
 
@@ -264,7 +287,8 @@ class Run {
 }  // namespace
 
 Outcome train(const TrainerOptions& options, parallel::Session& session) {
-  if (session.rank() == 0) core::posix_file_system().create_directories(options.config.run_dir());
+  std::unique_ptr<checkpoints::DirectoryLock> lock;
+  if (session.rank() == 0) lock = lock_run(options.config);
   session.world().barrier();
   return Run(options, session).loop();
 }

@@ -41,6 +41,8 @@ std::optional<SynthFormat> format_of_suffix(std::filesystem::path path) {
 
 Target target_of(const SynthOptions& options, core::FileSystem& fs) {
   const std::string& path = options.output;
+  if (path == "-")
+    throw core::UsageError("synth: --output -: expected a file or a directory, not the standard output");
   if (path.empty()) throw core::UsageError("synth: --output names a file or a directory");
   if (is_directory_name(path, fs))
     return {.path = path, .is_directory = true, .format = options.format.value_or(SynthFormat::kJsonLines)};

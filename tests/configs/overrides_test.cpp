@@ -41,9 +41,8 @@ TEST(Overrides, ErrorsQuoteTheOverride) {
       {"training.max_steps=ten",
        "command line: training.max_steps=ten: error: training.max_steps: expected an integer, found `ten`"},
       {"training.max_steps=",
-       "command line: training.max_steps=: error: training.max_steps: expected an integer, found the quoted "
-       "text ``; "
-       "remove the quotes"},
+       "command line: training.max_steps=: error: training.max_steps: expected an integer, found an empty "
+       "text"},
       {"training.global_batch_size=6",
        "command line: training.global_batch_size=6: error: training.global_batch_size: 6 is not a multiple "
        "of "

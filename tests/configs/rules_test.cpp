@@ -201,6 +201,55 @@ TEST(Rules, CleaningNeedsNoModelAndNoData) {
   EXPECT_EQ(diagnostics[0].key, "clean");
 }
 
+TEST(Rules, OfCleaningAreCheckedWhereTheyStand) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"clean: {inputs: []}", "clean.inputs: nothing to read"},
+      {"clean: {inputs: [{path: ''}]}", "clean.inputs[0].path: must not be empty"},
+      {"clean: {inputs: [{path: a, text_fields: []}]}", "clean.inputs[0].text_fields: at least one"},
+      {"clean: {inputs: [{path: a, format: csv, documents: line}]}",
+       "clean.inputs[0].documents: line is about text"},
+      {"clean: {inputs: [{path: a, format: text, text_fields: [a]}]}",
+       "clean.inputs[0].text_fields: text files"},
+      {"clean: {inputs: [{path: a}], output: ''}", "clean.output: expected a file"},
+      {"clean: {inputs: [{path: a}], output: a.parquet}",
+       "clean.output: JSON lines are written, not .parquet"},
+      {"clean: {inputs: [{path: a}], english_rules: {max_top_ngrams: [0.1]}}",
+       "max_top_ngrams: expected 3 numbers"},
+      {"clean: {inputs: [{path: a}], other_rules: {max_duplicate_ngrams: [0.1]}}",
+       "ngrams: expected 6 numbers"},
+      {"clean: {inputs: [{path: a}], chinese_rules: {min_words: 9, max_words: 5}}", "min_words: 9 is above"},
+      {"clean: {inputs: [{path: a}], language: {keep: [zh, chinese]}}",
+       "clean.language.keep[1]: expected one of"},
+      {"clean: {inputs: [{path: a}], duplicates: {bands: 256, rows: 64}}",
+       "duplicates.bands: 256 x clean.dup"},
+  };
+  for (const auto& [yaml, message] : cases) {
+    const Diagnostics diagnostics = check_yaml(yaml, {}, {.purpose = Purpose::kCleaning});
+    ASSERT_EQ(diagnostics.size(), 1u) << yaml << "\n" << to_string(diagnostics);
+    EXPECT_NE(to_string(diagnostics).find(message), std::string::npos) << to_string(diagnostics);
+    EXPECT_EQ(diagnostics[0].position.line, 1) << yaml;
+  }
+  const Diagnostics good = check_yaml(
+      "clean: {inputs: [{path: a, format: text, documents: line}], output: a.jsonl.zst, "
+      "english_rules: {max_top_ngrams: [], max_duplicate_ngrams: [0, 0, 0, 0, 0, 0]}}",
+      {}, {.purpose = Purpose::kCleaning});
+  EXPECT_TRUE(good.empty()) << to_string(good);
+}
+
+TEST(Overrides, AreBlamedForWhatTheyDo) {
+  const auto report = [](const char* override) {
+    return to_string(check_yaml("optimizer: {betas: [0.9, 0.95]}\ntraining: {max_steps: 5}\n", {override}));
+  };
+  EXPECT_NE(
+      report("optimizer.betas.2=0.9").find("command line: optimizer.betas.2=0.9: error: optimizer.betas"),
+      std::string::npos)
+      << report("optimizer.betas.2=0.9");
+  EXPECT_NE(report("run.seed=").find("found an empty text"), std::string::npos) << report("run.seed=");
+  const std::string broken = report("optimizer.betas=[0.9, 0.99");
+  EXPECT_EQ(broken.find("found nothing"), std::string::npos) << broken;
+  EXPECT_NE(broken.find("command line"), std::string::npos) << broken;
+}
+
 TEST(Validate, ChecksRangesAndRulesOfAValueInMemory) {
   RunConfig config = read_valid(kSmallestConfig);
   EXPECT_NO_THROW(validate(config, 2));

@@ -145,6 +145,15 @@ def stop_by_signal():
         stop_by(number)
     for number in (signal.SIGTERM, signal.SIGINT):
         stop_by(number, MPIRUN, "-np", "2")
+    for delay in (0.1, 0.2, 0.4, 0.8):
+        path = config(f"stopped-after-{delay}")
+        process = subprocess.Popen([ATHANOR, "train", str(path), "training.max_steps=100000"], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        time.sleep(delay)
+        process.send_signal(signal.SIGTERM)
+        output = "".join(process.communicate(timeout=60))
+        check(f"stopped {delay} s after it began", process.returncode == 75 and "start the same command again" in output,
+              (process.returncode, output))
 
 
 def stop_by(number, *launcher):
@@ -158,8 +167,9 @@ def stop_by(number, *launcher):
     time.sleep(0.5)
     process.send_signal(number)
     output = "".join(process.communicate(timeout=60))
-    check(f"{name}: exit code 75 and a checkpoint", process.returncode == 75 and "start the same command again" in output,
-          (process.returncode, output))
+    check(f"{name}: exit code 75 and a checkpoint, said once",
+          process.returncode == 75 and output.count("start the same command again") == 1, (process.returncode, output))
+    check(f"{name}: no live line for a pipe", "\x1b" not in output, output)
     steps = [m[0] for m in metrics(name)]
     expect("and on from there", run("train", path, "training.max_steps=100000", "training.stop_after_steps=2"), 0, "resumed from")
     after = [m[0] for m in metrics(name)]
@@ -217,11 +227,49 @@ def go_back():
     check("has it as its own", (HERE / "elsewhere-from" / "checkpoints" / "step-00000009").is_dir())
     expect("goes on", run("train", other), 0, "resumed from")
     check("with the same bits", metrics("elsewhere-from") == metrics("straight-fp32")[9:], metrics("elsewhere-from"))
+    expect("back to the newest of a run", run("train", config("from-run"), "--resume", HERE / "back", "training.stop_after_steps=1"), 0,
+           "nothing is left to do: the run ended at step 12; raise training.max_steps")
+    expect("back to what holds none", run("train", config("from-run"), "--resume", HERE), 66, "expected a checkpoint")
+    expect("back to another model", run("train", config("refused"), "--resume", checkpoints / "step-00000012", "model.hidden_size=64"), 78,
+           "hidden_size")
+    left = sorted(str(file.relative_to(HERE / "refused")) for file in (HERE / "refused").rglob("*") if file.is_file())
+    check("a refused start leaves its log alone", left == [".writer.lock", "checkpoints/.writer.lock", "logs/rank-00000.log"], left)
     newest = checkpoints / "step-00000012"
     part = next(newest.glob("*.safetensors"))
     part.write_bytes(part.read_bytes()[:-1] + b"\x01")
     expect("a damaged checkpoint that is asked for", run("train", path, "--resume", newest), 65, newest.name)
     check("nothing was put aside for it", len(list(checkpoints.glob("*.aside-*"))) == 2)
+
+
+def change_the_run():
+    """What may change between two starts, and what two runs may not share."""
+    tokens = ("training.max_steps=0", "training.max_tokens=6144")  # 12 steps of 8 x 64
+    path = config("batches")
+    expect("train for so many tokens, leave at half", run("train", path, *tokens, "training.stop_after_steps=6"), 0)
+    expect("go on with a larger batch", run("train", path, *tokens, "training.global_batch_size=16"), 0,
+           "options that are not those of the checkpoint: training.global_batch_size 16 (was 8)")
+    check("it ends after so many tokens", len(metrics("batches")) == 9, metrics("batches"))
+    expect("a pattern that names no parameter", run("train", config("pattern"), "optimizer.no_decay=[nosuch*]"), 78,
+           "nosuch* matches no parameter", "model.embed_tokens.weight")
+    shared = config("shared")
+    process = subprocess.Popen([ATHANOR, "train", str(shared), "training.max_steps=100000"], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    deadline = time.time() + 60
+    while time.time() < deadline and not list((HERE / "shared" / "checkpoints").glob("step-*")):
+        time.sleep(0.05)
+    expect("two runs in one directory", run("train", shared, f"checkpoint.dir={HERE}/shared2"), 73, "is in use", "choose another run.dir")
+    process.terminate()
+    check("the first one is undisturbed", process.wait(timeout=60) == 75)
+    steps = [m[0] for m in metrics("shared")]
+    check("and has all its steps", steps == list(range(1, len(steps) + 1)), steps[:5])
+    expect("its directory with other checkpoints", run("train", shared, f"checkpoint.dir={HERE}/shared2"), 78, "is a run whose checkpoints are in")
+    expect("and anew", run("train", shared, f"checkpoint.dir={HERE}/shared2", "--resume", "never"), 78, "holds the metrics of an earlier run")
+    lines = (HERE / "shared" / "metrics.jsonl").read_text().splitlines(keepends=True)
+    lines[1] = "damaged\n"
+    (HERE / "shared" / "metrics.jsonl").write_text("".join(lines))
+    expect("a damaged line of metrics", run("train", shared, "training.max_steps=100000", "training.stop_after_steps=1"), 0)
+    after = (HERE / "shared" / "metrics.jsonl").read_text().splitlines(keepends=True)
+    check("takes nothing with it", after[:-1] == lines and len(after) == len(lines) + 1, (len(after), len(lines)))
 
 
 def pipes():
@@ -376,6 +424,22 @@ def bad_input():
     damaged_run()
     expect("usage", run("generate", exported), 2, "--prompt")
     expect("no command", run(), 2)
+    expect("an unknown command below one", run("shards", "buid"), 2, "`buid`", "did you mean `build`?", "athanor shards --help")
+    expect("a number that is too large", run("synth", "--output", HERE / "y.jsonl", "--documents", 10**20), 2, "18446744073709551615", str(10**20))
+    expect("synth onto the standard output", run("synth", "--output", "-", "--documents", 1), 2, "not the standard output")
+    for command in (f"{ATHANOR} synth --output {HERE}/y.jsonl --bytes 600000",
+                    f"{ATHANOR} tokenizer encode --tokenizer {HERE}/tokenizer.json --input {HERE}/clean.jsonl --output {HERE}/y.jsonl"):
+        expect("a file that may not grow", shell(f"ulimit -f 50; {command}"), 74, "File too large")
+    check("nothing of it is left", not list(HERE.glob("y.jsonl*")))
+    (HERE / "nul.jsonl").write_text('{"text": "a", "source": "q\\u0000x"}\n')
+    expect("a NUL in a message", run("shards", "build", "--tokenizer", HERE / "tokenizer.json", "--input", HERE / "nul.jsonl", "--output",
+                                     HERE / "y.h5"), 65, "\\x00")
+    sections = {"clean.language.keep=[chinese]": "expected one of", "clean.english_rules.max_top_ngrams=[0.1]": "expected 3 numbers",
+                "clean.inputs.0.path=nowhere": "no file matches", "clean.inputs=[]": "nothing to read", "clean.output=a.csv": "JSON lines",
+                f"clean.output={HERE}/raw.jsonl": "is the same file", "clean.english_rules.min_words=200000": "every document would be dropped",
+                "clean.threads=": "found an empty text"}
+    for override, text in sections.items():
+        expect(f"check {override[:40]}", run("check", HERE / "clean.yaml", override), 66 if "nowhere" in override else 78, text)
     expect("an unknown command", run("chek", "run.yaml"), 2, "`chek`", "did you mean `check`?")
     check("nothing half-written", not (HERE / "x.jsonl").exists() and not list(HERE.glob("*.tmp")), list(HERE.glob("*.tmp")))
 
@@ -467,6 +531,16 @@ def stop_a_writer():
         check(f"{command[0]}: dies by {number.name}, and says so",
               process.returncode == -number and f"stopped by {number.name}" in output, (process.returncode, output))
         check(f"{command[0]}: nothing is left", not list(folder.iterdir()), list(folder.iterdir()))
+    process = subprocess.Popen([MPIRUN, "-np", "2", ATHANOR, "clean", str(HERE / "clean.yaml"), f"clean.inputs.0.path={many}",
+                                f"clean.output={folder}/e.jsonl"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.time() + 60
+    while time.time() < deadline and process.poll() is None and not list(folder.rglob("*.tmp")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    output = "".join(process.communicate(timeout=60))
+    check("clean on 2 ranks: stops, and says so once", process.returncode != 0 and output.count("unfinished output was removed") == 1,
+          (process.returncode, output))
+    check("clean on 2 ranks: nothing is left", not list(folder.iterdir()), list(folder.rglob("*")))
 
 
 def score(model, texts="texts.jsonl"):
@@ -625,7 +699,7 @@ def read_only_directory():
 
 
 try:
-    for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, stop_early, kill_and_go_on, go_back, use_the_model, without_engine,
+    for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, stop_early, kill_and_go_on, go_back, change_the_run, use_the_model, without_engine,
                  pipes, console, bad_input, bad_files, stop_a_writer, full_disk, read_only_directory):
         print(f"-- {case.__name__}", flush=True)
         case()

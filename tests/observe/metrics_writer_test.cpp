@@ -130,6 +130,21 @@ TEST_F(MetricsWriterTest, ATornOrForeignTailIsCutOff) {
   }
 }
 
+TEST_F(MetricsWriterTest, ADamagedLineTakesNoGoodOnesWithIt) {
+  MetricsWriter metrics = writer();
+  report(metrics, 1, 3);
+  append("garbage\n");
+  report(metrics, 4, 6);
+  append("garbage\n");
+  metrics.on_resume(5);
+  report(metrics, 6, 6);
+  std::ifstream file(path("metrics.jsonl"));
+  size_t num_lines = 0;
+  for (std::string line; std::getline(file, line); ++num_lines)
+    EXPECT_EQ(line == "garbage", num_lines == 3) << line;
+  EXPECT_EQ(num_lines, 7u);
+}
+
 TEST_F(MetricsWriterTest, ADirectoryThatIsNotThere) {
   EXPECT_THROW(MetricsWriter(core::posix_file_system(), path("nowhere/metrics.jsonl")),
                core::CannotWriteError);
