@@ -153,11 +153,10 @@ ParameterCounts count_parameters(const ModelSpec& s) {
     add(counts.total, per_layer + all);
     add(counts.active, per_layer + active);
   }
-  // A prediction module adds its projection of two hidden states, three norms, and uses the shared head once
-  // more.
+  // A prediction module adds its projection of two hidden states and three norms.
   const int64_t module = 2 * s.hidden_size * s.hidden_size + 3 * s.hidden_size;
   add(counts.total, s.num_nextn_predict_layers * module);
-  add(counts.active, s.num_nextn_predict_layers * (module + embedding));
+  add(counts.active, s.num_nextn_predict_layers * module);
   return counts;
 }
 
@@ -175,8 +174,10 @@ double training_flops(const ModelSpec& s, int64_t num_tokens, int64_t num_pairs)
   const double layers = static_cast<double>(s.num_hidden_layers + s.num_nextn_predict_layers);
   const double per_pair = layers * static_cast<double>(s.num_attention_heads) * 2.0 *
                           static_cast<double>(s.query_head_dim() + s.value_head_dim());
-  return 6.0 * static_cast<double>(count_parameters(s).active) * static_cast<double>(num_tokens) +
-         3.0 * per_pair * static_cast<double>(num_pairs);
+  // Every prediction module projects to the vocabulary once more, with the matrix that the model has anyway.
+  const int64_t projections = s.num_nextn_predict_layers * s.vocab_size * s.hidden_size;
+  const double per_token = static_cast<double>(count_parameters(s).active + projections);
+  return 6.0 * per_token * static_cast<double>(num_tokens) + 3.0 * per_pair * static_cast<double>(num_pairs);
 }
 
 }  // namespace athanor::model

@@ -96,20 +96,24 @@ std::vector<std::string> problems_of_cutting(const ModelSpec& spec, int64_t num_
 ModelSpec spec_from_config(const configs::ModelConfig& config, int64_t vocab_size);
 
 /// Parses a config.json; DataError naming `path` when it is not one, asks for what is not supported, or gives
-/// a number outside the range that the configuration declares for the option of that name.
+/// a number outside the range that the configuration declares for the option of that name. What it leaves
+/// out is what transformers takes for that model_type, except for the sizes that every model states
+/// (vocab_size, hidden_size, ...: an error) and the ids of special tokens (none; the tokenizer has them).
 ModelSpec spec_from_hf_config(const std::string& json_text, const std::string& path);
 /// A config.json that transformers loads.
 std::string spec_to_hf_config(const ModelSpec& spec, std::string_view torch_dtype);
 
-/// Parameters in all (at most 2^63 - 1), and those one token passes through (without the embedding look-up).
+/// Parameters in all (at most 2^63 - 1), and those of them that one token passes through in training (without
+/// the embedding look-up; of the experts only those it is sent to). Prediction modules count in both; every
+/// parameter counts once, however often it is used, so that active is at most total.
 struct ParameterCounts {
   int64_t total = 0, active = 0;
 };
 ParameterCounts count_parameters(const ModelSpec& spec);
 /// (query, key) pairs that causal attention visits in documents which begin and end at `document_offsets`.
 int64_t attended_pairs(const ModelSpec& spec, const std::vector<int64_t>& document_offsets);
-/// FLOP of training on so many tokens: 6 per token and active parameter, plus attention over the pairs,
-/// backward = 2 forward.
+/// FLOP of training on so many tokens: 6 per token and active parameter, once more for the vocabulary matrix
+/// in every prediction module, plus attention over the pairs, backward = 2 forward.
 double training_flops(const ModelSpec& spec, int64_t num_tokens, int64_t num_pairs);
 
 }  // namespace athanor::model
