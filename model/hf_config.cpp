@@ -57,6 +57,10 @@ class Fields {
     check_range(key, declared_as ? declared_as : key, value);
     return value.get<int64_t>();
   }
+  /// Likewise, where a key that is left out and a key that is null are different things.
+  int64_t integer_or(const char* key, int64_t left_out, int64_t null) const {
+    return integer(key, object_.contains(key) ? null : left_out);
+  }
   double number(const char* key, std::optional<double> fallback = std::nullopt) const {
     if (!has(key)) return required(key, fallback);
     if (!object_.at(key).is_number()) fail(key, "a number", object_.at(key));
@@ -116,6 +120,28 @@ class Fields {
   std::string path_;
 };
 
+// What transformers takes where config.json is silent and the architectures differ: the defaults of
+// DeepseekV3Config, LlamaConfig, Qwen2Config and Qwen3MoeConfig (5.x).
+struct Defaults {
+  int64_t max_position_embeddings;
+  int64_t num_key_value_heads;  // 0: as many as query heads, which is also what null means
+  int64_t num_experts_per_tok, moe_intermediate_size;
+};
+
+Defaults defaults_of(Architecture architecture) {
+  switch (architecture) {
+    case Architecture::kDeepseekV3:
+      return {4096, 0, 8, 2048};
+    case Architecture::kLlama:
+      return {2048, 0, 0, 0};
+    case Architecture::kQwen2:
+      return {32768, 32, 0, 0};
+    case Architecture::kQwen3Moe:
+      return {32768, 4, 8, 768};
+  }
+  ATHANOR_CHECK(false, "an architecture without defaults");
+}
+
 RopeScaling scaling_from_name(const std::string& name, const std::string& path) {
   if (name == "default" || name.empty()) return RopeScaling::kNone;
   if (name == "linear") return RopeScaling::kLinear;
@@ -149,7 +175,7 @@ RopeSpec read_rope(const Fields& config, const std::string& path) {
 }
 
 void read_latent_attention(const Fields& config, ModelSpec& spec) {
-  spec.q_lora_rank = config.integer("q_lora_rank", 0);
+  spec.q_lora_rank = config.integer_or("q_lora_rank", 1536, 0);
   spec.kv_lora_rank = config.integer("kv_lora_rank");
   spec.qk_nope_head_dim = config.integer("qk_nope_head_dim");
   spec.qk_rope_head_dim = config.integer("qk_rope_head_dim");
@@ -159,13 +185,14 @@ void read_latent_attention(const Fields& config, ModelSpec& spec) {
 }
 
 void read_deepseek_experts(const Fields& config, ModelSpec& spec) {
-  spec.n_routed_experts = config.integer("n_routed_experts", 0);
-  spec.n_shared_experts = config.integer("n_shared_experts", 0);
-  spec.n_group = config.integer("n_group", 1);
-  spec.topk_group = config.integer("topk_group", 1);
-  spec.first_k_dense_replace = config.integer("first_k_dense_replace", 0);
+  spec.n_routed_experts =
+      config.integer_or("n_routed_experts", config.integer("num_local_experts", 256, "n_routed_experts"), 0);
+  spec.n_shared_experts = config.integer_or("n_shared_experts", 1, 0);
+  spec.n_group = config.integer_or("n_group", 8, 1);
+  spec.topk_group = config.integer_or("topk_group", 4, 1);
+  spec.first_k_dense_replace = config.integer_or("first_k_dense_replace", 3, 0);
   spec.norm_topk_prob = config.boolean("norm_topk_prob", true);
-  spec.routed_scaling_factor = config.number("routed_scaling_factor", 1.0);
+  spec.routed_scaling_factor = config.number("routed_scaling_factor", 2.5);
   spec.num_nextn_predict_layers = config.integer("num_nextn_predict_layers", 0);
   config.only("moe_layer_freq", 1);
   config.only("scoring_func", "sigmoid");
@@ -174,7 +201,7 @@ void read_deepseek_experts(const Fields& config, ModelSpec& spec) {
 
 void read_qwen3_experts(const Fields& config, ModelSpec& spec) {
   spec.n_routed_experts = config.integer(
-      "num_experts", config.integer("num_local_experts", 0, "n_routed_experts"), "n_routed_experts");
+      "num_experts", config.integer("num_local_experts", 128, "n_routed_experts"), "n_routed_experts");
   spec.decoder_sparse_step = config.integer("decoder_sparse_step", 1);
   spec.mlp_only_layers = config.integers("mlp_only_layers");
   spec.norm_topk_prob = config.boolean("norm_topk_prob", false);
@@ -186,11 +213,36 @@ void read_grouped_query_attention(const Fields& config, ModelSpec& spec) {
       config.integer("head_dim", spec.num_attention_heads ? spec.hidden_size / spec.num_attention_heads : 0);
   const bool attention_bias = config.boolean("attention_bias", false);
   spec.qkv_bias = attention_bias || spec.architecture == Architecture::kQwen2;
-  spec.output_bias = attention_bias;
+  spec.output_bias = attention_bias && spec.architecture != Architecture::kQwen2;  // which has no such option
   config.only("mlp_bias", false);
   if (config.boolean("use_sliding_window", false)) {
-    spec.sliding_window = config.integer("sliding_window", 0);
-    spec.max_window_layers = config.integer("max_window_layers", 0);
+    spec.sliding_window = config.integer_or("sliding_window", 4096, 0);
+    spec.max_window_layers =
+        config.integer("max_window_layers", spec.architecture == Architecture::kQwen2 ? 28 : 0);
+  }
+}
+
+json parsed_object(const std::string& json_text, const std::string& path) {
+  try {
+    json parsed = json::parse(json_text);
+    if (!parsed.is_object())
+      throw DataError("{}: expected a JSON object, found {}", path, parsed.type_name());
+    return parsed;
+  } catch (const json::exception& error) {  // "[json.exception...] parse error at line 1, column 2: ..."
+    const std::string what = error.what();
+    throw DataError("{}: broken JSON: {}", path, what.substr(what.find("] ") + 2, 200));
+  }
+}
+
+Architecture read_architecture(const Fields& config, const std::string& path) {
+  const std::string name = config.text("model_type", "");
+  try {
+    return architecture_from_name(name);
+  } catch (const core::ConfigError& error) {
+    const std::string what = error.what();  // "architecture NAME: expected one of ..."
+    throw DataError("{}: model_type {}: {}", path,
+                    config.has("model_type") ? fmt::format("is {:.80}", name) : "is missing",
+                    what.substr(what.rfind("expected one of")));
   }
 }
 
@@ -271,30 +323,28 @@ void write_qwen3_moe(const ModelSpec& s, json& j) {
 }  // namespace
 
 ModelSpec spec_from_hf_config(const std::string& json_text, const std::string& path) {
-  const json parsed = json::parse(json_text, nullptr, /*allow_exceptions=*/false);
-  if (!parsed.is_object())
-    throw DataError("{}: expected a JSON object, found something else or broken JSON", path);
+  const json parsed = parsed_object(json_text, path);
   const Fields config(parsed, path);
   ModelSpec spec;
-  try {
-    spec.architecture = architecture_from_name(config.text("model_type", ""));
-  } catch (const core::ConfigError& error) {
-    throw DataError("{}: model_type: {}", path, error.what());
-  }
+  spec.architecture = read_architecture(config, path);
+  const Defaults defaults = defaults_of(spec.architecture);
   config.only("hidden_act", "silu");
   spec.vocab_size = config.integer("vocab_size");
   spec.hidden_size = config.integer("hidden_size");
   spec.intermediate_size = config.integer("intermediate_size");
   spec.num_hidden_layers = config.integer("num_hidden_layers");
   spec.num_attention_heads = config.integer("num_attention_heads");
-  spec.num_key_value_heads = config.integer("num_key_value_heads", spec.num_attention_heads);
-  spec.max_position_embeddings = config.integer("max_position_embeddings", 2048);
+  spec.num_key_value_heads = config.integer_or(
+      "num_key_value_heads",
+      defaults.num_key_value_heads ? defaults.num_key_value_heads : spec.num_attention_heads,
+      spec.num_attention_heads);
+  spec.max_position_embeddings = config.integer("max_position_embeddings", defaults.max_position_embeddings);
   spec.rms_norm_eps = config.number("rms_norm_eps", 1e-6);
   spec.initializer_range = config.number("initializer_range", 0.02);
   spec.tie_word_embeddings = config.boolean("tie_word_embeddings", false);
   spec.rope = read_rope(config, path);
-  spec.num_experts_per_tok = config.integer("num_experts_per_tok", 0);
-  spec.moe_intermediate_size = config.integer("moe_intermediate_size", 0);
+  spec.num_experts_per_tok = config.integer("num_experts_per_tok", defaults.num_experts_per_tok);
+  spec.moe_intermediate_size = config.integer("moe_intermediate_size", defaults.moe_intermediate_size);
   if (spec.has_latent_attention()) {
     read_latent_attention(config, spec);
     read_deepseek_experts(config, spec);
