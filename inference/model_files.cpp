@@ -2,6 +2,9 @@
 
 #include <charconv>
 #include <filesystem>
+#include <set>
+
+#include <fmt/ranges.h>
 
 #include "checkpoints/checkpoint_directory.h"
 #include "checkpoints/checkpoint_reader.h"
@@ -9,6 +12,8 @@
 #include "core/error.h"
 #include "core/file_system.h"
 #include "core/json.h"
+#include "core/log.h"
+#include "model/blocks.h"
 
 namespace athanor::inference {
 namespace {
@@ -48,6 +53,46 @@ int64_t layer_of(std::string_view tensor) {
   return layer;
 }
 
+// What published files keep although the model does not read it: a projection that is the embedding (tied),
+// rotary frequencies of old versions of transformers, and the copies of embedding and projection that lie in
+// DeepSeek-V3's prediction modules.
+bool is_known_leftover(std::string_view tensor, const model::ModelSpec& spec) {
+  if (tensor == "lm_head.weight") return spec.tie_word_embeddings;
+  if (tensor.ends_with(".rotary_emb.inv_freq")) return true;
+  return layer_of(tensor) >= spec.num_hidden_layers &&
+         (tensor.ends_with(".embed_tokens.weight") || tensor.ends_with(".shared_head.head.weight"));
+}
+
+std::set<std::string, std::less<>> names_of(model::Model& model) {
+  std::set<std::string, std::less<>> names;
+  for (const model::Parameter* parameter : model::all_parameters(model))
+    for (const model::HfPart& part : parameter->parts) names.insert(part.name);
+  for (const model::Buffer* buffer : model::all_buffers(model)) names.insert(buffer->name);
+  return names;
+}
+
+// A tensor without a place in the model would be left out without a word, and the model be another one.
+void check_all_have_a_place(const ModelFiles& files) {
+  constexpr size_t kMaxNamed = 3;
+  model::Model model = model::build_model(files.spec);
+  const auto places = names_of(model);
+  std::vector<std::string> strangers;
+  size_t num_strangers = 0;
+  for (const checkpoints::TensorInfo& tensor : files.weights->tensors()) {
+    if (places.contains(tensor.name) || is_known_leftover(tensor.name, files.spec)) continue;
+    if (tensor.name.ends_with(".weight_scale_inv"))
+      throw core::DataError("{}: tensor {}: the weights are quantised; convert them to BF16 first",
+                            files.path, tensor.name);
+    if (++num_strangers <= kMaxNamed) strangers.push_back(tensor.name);
+  }
+  if (num_strangers > 0)
+    throw core::DataError(
+        "{}: {} of the weights' tensors have no place in the {} model that the configuration describes: "
+        "{}{}; the configuration is not that of these weights, take theirs",
+        files.path, num_strangers, model::architecture_name(files.spec.architecture),
+        fmt::join(strangers, ", "), num_strangers > kMaxNamed ? ", ..." : "");
+}
+
 // What the weights' headers say must do for the model, before anything of the model's size is allocated.
 // Prediction modules may be missing, since decoding does not run them.
 void check_weights(const ModelFiles& files) {
@@ -69,6 +114,7 @@ void check_weights(const ModelFiles& files) {
         "{}: the configuration describes a model of {} parameters, but the weights hold {}; take "
         "the configuration of these weights",
         files.path, num_wanted, num_held);
+  check_all_have_a_place(files);
 }
 
 ModelFiles open_hf_directory(const fs::path& directory) {
@@ -128,7 +174,19 @@ ModelFiles open_model(const std::string& path) {
   if (!fs::exists(directory))
     throw core::MissingInputError(
         "{}: no such model; expected a Hugging Face directory, a checkpoint or a run directory", path);
-  if (fs::exists(directory / "config.json")) return open_hf_directory(directory);
+  if (!fs::is_directory(directory))
+    throw core::DataError(
+        "{}: a directory was expected, this is a file; give the Hugging Face directory, checkpoint or run "
+        "directory that it is in",
+        path);
+  if (fs::exists(directory / "config.json")) {
+    if (fs::exists(directory / "config.yaml") && fs::is_directory(directory / "checkpoints"))
+      core::log::warning(
+          "{}: holds a run and an export (config.json), which is what is opened; move it away, "
+          "or name one of the checkpoints",
+          path);
+    return open_hf_directory(directory);
+  }
   if (fs::exists(directory / "manifest.json"))
     return open_checkpoint(directory, directory.parent_path().parent_path(), checkpoints::Verify::kDigests);
   if (const auto found = find_checkpoint(directory))  // which has just checked the digests

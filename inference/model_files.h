@@ -20,7 +20,9 @@ struct ModelFiles {
   std::vector<int64_t> eos_token_ids;
 };
 
-/// MissingInputError when there is nothing at `path`; DataError when it is none of the three.
+/// MissingInputError when there is nothing at `path`; DataError when it is none of the three, or when
+/// configuration and weights do not belong together: too few parameters, or a tensor that has no place in
+/// the model.
 ModelFiles open_model(const std::string& path);
 
 }  // namespace athanor::inference
