@@ -1,5 +1,6 @@
 #include "inference/export_hf.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <unordered_map>
@@ -8,6 +9,8 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
+#include "checkpoints/checkpoint_directory.h"
+#include "checkpoints/manifest.h"
 #include "checkpoints/weights_directory.h"
 #include "core/error.h"
 #include "core/file_system.h"
@@ -17,6 +20,7 @@
 namespace athanor::inference {
 namespace {
 
+namespace fs = std::filesystem;
 using checkpoints::Dtype;
 using checkpoints::TensorInfo;
 
@@ -44,11 +48,38 @@ std::string generation_config(const ModelFiles& files) {
   return config.dump(2) + "\n";
 }
 
-// Half-done, it would be neither the old model nor the new one.
-void check_not_onto_itself(const ModelFiles& files, const std::string& output) {
+bool is_run(const fs::path& directory) {
+  return fs::exists(directory / "config.yaml") &&
+         (fs::exists(directory / "checkpoints") || fs::exists(directory / "metrics.jsonl"));
+}
+
+bool is_checkpoint(const fs::path& directory) {
+  return fs::exists(directory / checkpoints::kManifestName);
+}
+
+// Exports may be named as checkpoints are, so a name alone makes none.
+bool holds_checkpoints(const fs::path& directory) {
+  if (directory.filename() == "checkpoints" && is_run(directory.parent_path())) return true;
+  if (!fs::is_directory(directory)) return false;
+  const auto named = checkpoints::list_checkpoints(core::posix_file_system(), directory.string());
+  return std::ranges::any_of(named, [](const auto& entry) { return is_checkpoint(entry.path); });
+}
+
+// Half-done, an export onto its model would be neither the old one nor the new one; and a directory is one
+// thing: a run that held an export, too, would be taken for the export from then on.
+void check_output(const ModelFiles& files, const std::string& output) {
+  const auto refuse = [&](std::string_view what) {
+    throw core::UsageError("--output {} {}; give another directory", output, what);
+  };
   std::error_code ignored;
-  if (std::filesystem::equivalent(files.path, output, ignored))
-    throw core::UsageError("--output {} is the model itself; give another directory", output);
+  if (fs::equivalent(files.path, output, ignored)) refuse("is the model itself");
+  fs::path directory = fs::weakly_canonical(fs::absolute(output), ignored);
+  if (!directory.has_filename()) directory = directory.parent_path();
+  if (is_run(directory)) refuse("is the directory of a run");
+  if (is_checkpoint(directory)) refuse("is a checkpoint");
+  if (holds_checkpoints(directory)) refuse("is a directory of checkpoints");
+  if (is_checkpoint(directory.parent_path())) refuse("lies in a checkpoint");
+  if (holds_checkpoints(directory.parent_path())) refuse("lies in a directory of checkpoints");
 }
 
 ExportSummary summary_of(const std::vector<TensorInfo>& tensors) {
@@ -63,7 +94,7 @@ ExportSummary summary_of(const std::vector<TensorInfo>& tensors) {
 }  // namespace
 
 ExportSummary export_hf(ModelFiles& files, const ExportOptions& options) {
-  check_not_onto_itself(files, options.output);
+  check_output(files, options.output);
   const bool is_bf16 = options.dtype == at::kBFloat16;
   model::Model model = model::build_model(files.spec);
   std::vector<TensorInfo> tensors;
@@ -81,21 +112,24 @@ ExportSummary export_hf(ModelFiles& files, const ExportOptions& options) {
     buffers.emplace(buffer->name, buffer->value);
   }
 
-  auto& fs = core::posix_file_system();
+  auto& disk = core::posix_file_system();
   const auto source = [&](const TensorInfo& info, const checkpoints::AppendBytes& append) {
     const auto buffer = buffers.find(info.name);
     append(bytes_of(buffer != buffers.end()
                         ? buffer->second
                         : read_part(*files.weights, places.at(info.name), options.dtype)));
   };
-  checkpoints::write_weights(fs, options.output, tensors, source, options.max_shard_bytes);
+  checkpoints::write_weights(disk, options.output, tensors, source, options.max_shard_bytes);
   const std::string base = options.output + "/";
-  core::write_file_atomically(fs, base + "config.json",
+  core::write_file_atomically(disk, base + "config.json",
                               model::spec_to_hf_config(files.spec, is_bf16 ? "bfloat16" : "float32"));
-  core::write_file_atomically(fs, base + "generation_config.json", generation_config(files));
+  core::write_file_atomically(disk, base + "generation_config.json", generation_config(files));
+  const std::string tokenizer = base + "tokenizer.json";
   if (files.tokenizer)
-    core::write_file_atomically(fs, base + "tokenizer.json",
-                                core::read_text_file(fs, *files.tokenizer, uint64_t{256} << 20));
+    core::write_file_atomically(disk, tokenizer,
+                                core::read_text_file(disk, *files.tokenizer, uint64_t{256} << 20));
+  else
+    disk.remove_all(tokenizer);  // another model's, which was exported here before
   return summary_of(tensors);
 }
 

@@ -20,8 +20,9 @@ struct ExportSummary {
   uint64_t num_tensors = 0, num_elements = 0, num_bytes = 0;  ///< of the weights
 };
 
-/// Streams weights one tensor at a time. Errors: UsageError when the model is to replace itself; as
-/// checkpoints::write_weights.
+/// Streams weights one tensor at a time. Of another export in the directory nothing stays that belongs to an
+/// export. Errors: UsageError when the output is the model itself, a run, a checkpoint or a directory of
+/// checkpoints, or lies directly in one of the latter two; as checkpoints::write_weights.
 ExportSummary export_hf(ModelFiles& files, const ExportOptions& options);
 
 }  // namespace athanor::inference
