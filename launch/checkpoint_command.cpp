@@ -57,12 +57,23 @@ std::string without_trailing_slash(std::string path) {
   return path;
 }
 
+void check_is_directory(const std::string& path) {
+  if (disk().is_directory(path)) return;
+  if (disk().exists(path)) throw core::DataError("{}: a directory was expected, this is a file", path);
+  throw core::MissingInputError("{}: no such directory; check the path", path);
+}
+
 // A directory of checkpoints, or a run that has one.
 std::string directory_of_checkpoints(const std::string& path) {
-  if (!disk().is_directory(path))
-    throw core::MissingInputError("{}: no such directory; check the path", path);
+  check_is_directory(path);
   const std::string inside = path + "/checkpoints";
   return cp::list_checkpoints(disk(), path).empty() && disk().is_directory(inside) ? inside : path;
+}
+
+std::vector<cp::CheckpointEntry> checkpoints_in(const std::string& directory) {
+  auto entries = cp::list_checkpoints(disk(), directory);
+  if (entries.empty()) throw core::MissingInputError("{}: holds no checkpoint", directory);
+  return entries;
 }
 
 // What a path means where one checkpoint is wanted: itself, or the newest good one of a directory.
@@ -76,6 +87,12 @@ std::string one_checkpoint(const std::string& given) {
 }
 
 // ---- list ----
+
+// By its name, which "step-00000120.aside-ID" begins with as well; 0 when the name tells none.
+uint64_t step_of(const std::string& checkpoint) {
+  const std::string name = checkpoint.substr(checkpoint.find_last_of('/') + 1);
+  return cp::step_of_name(name.substr(0, name.find('.'))).value_or(0);
+}
 
 ordered_json list_entry(const cp::CheckpointEntry& entry) {
   ordered_json row{{"step", entry.step}, {"path", entry.path}};
@@ -97,8 +114,15 @@ ordered_json list_entry(const cp::CheckpointEntry& entry) {
 
 void list(const Options& options) {
   auto rows = ordered_json::array();
-  const std::string directory = directory_of_checkpoints(without_trailing_slash(options.path));
-  for (const auto& entry : cp::list_checkpoints(disk(), directory)) rows.push_back(list_entry(entry));
+  const std::string path = without_trailing_slash(options.path);
+  std::string directory = path;
+  if (is_checkpoint(path)) {
+    check_is_directory(path);
+    rows.push_back(list_entry({.step = step_of(path), .path = path}));
+  } else {
+    directory = directory_of_checkpoints(path);
+    for (const auto& entry : checkpoints_in(directory)) rows.push_back(list_entry(entry));
+  }
   if (options.json) return print_json(ordered_json{{"directory", directory}, {"checkpoints", rows}});
   print(fmt::format("{:>12}  {:>10}  {:>5}  {:>16}  {}\n", "step", "size", "ranks", "tokens", "state"));
   for (const auto& row : rows)
@@ -173,9 +197,7 @@ void verify(const Options& options) {
   std::vector<std::string> paths{path};
   if (!is_checkpoint(path)) {
     paths.clear();
-    for (const auto& entry : cp::list_checkpoints(disk(), directory_of_checkpoints(path)))
-      paths.push_back(entry.path);
-    if (paths.empty()) throw core::MissingInputError("{}: holds no checkpoint", path);
+    for (const auto& entry : checkpoints_in(directory_of_checkpoints(path))) paths.push_back(entry.path);
   }
   auto report = ordered_json::array();
   size_t num_bad = 0;
@@ -194,10 +216,14 @@ void verify(const Options& options) {
 // ---- prune ----
 
 void prune(const Options& options) {
-  const std::string directory = directory_of_checkpoints(without_trailing_slash(options.path));
+  const std::string path = without_trailing_slash(options.path);
+  if (is_checkpoint(path))
+    throw core::UsageError("{} is one checkpoint; give the directory it is in, or the run", path);
+  const std::string directory = directory_of_checkpoints(path);
+  (void)checkpoints_in(directory);
   const auto removed = cp::prune(disk(), directory, options.num_to_keep, cp::make_id());
   if (options.json) return print_json(ordered_json{{"directory", directory}, {"removed", removed}});
-  for (const std::string& path : removed) print(fmt::format("removed {}\n", path));
+  for (const std::string& gone : removed) print(fmt::format("removed {}\n", gone));
   print(fmt::format("{} removed, {} left\n", removed.size(), cp::list_checkpoints(disk(), directory).size()));
 }
 
@@ -255,7 +281,7 @@ void add_checkpoint_command(Command root) {
   Command command = root.add_command("checkpoint", "looks at, checks, compares and removes checkpoints");
   command.requires_command();
   add(command, "list", "the checkpoints of a run or of a directory, oldest first", options, list)
-      .add_option("DIR", options->path, "directory of checkpoints, or of a run")
+      .add_option("DIR", options->path, "directory of checkpoints, or of a run; or one checkpoint")
       .required();
   Command show_command = add(command, "show", "what one checkpoint holds", options, show);
   show_command.add_option("PATH", options->path, "a checkpoint, or a directory (its newest)").required();

@@ -75,6 +75,37 @@ TEST_F(Command, PruneKeepsTheNewest) {
   EXPECT_EQ(list_checkpoints(disk(), checkpoints).front().step, 10u);
 }
 
+TEST_F(Command, ListAndPruneSayWhatTheyCannotUse) {
+  const std::string empty = run_directory / "empty", file = run_directory / "file";
+  std::filesystem::create_directories(empty + "/checkpoints");
+  std::ofstream(file) << "text";
+  const std::string one = checkpoints + "/step-00000010";
+  for (const auto& more : {std::vector<std::string>{"list"}, {"prune", "--keep", "1"}}) {
+    const auto command = [&](const std::string& path) {
+      std::vector<std::string> arguments = more;
+      arguments.push_back(path);
+      return run(arguments);
+    };
+    EXPECT_THROW(command(empty), core::MissingInputError);
+    EXPECT_THROW(command(empty + "/checkpoints"), core::MissingInputError);
+    EXPECT_THROW(command(run_directory / "nowhere"), core::MissingInputError);
+    EXPECT_THROW(command(file), core::DataError);
+  }
+  EXPECT_THROW(run({"prune", one, "--keep", "1"}), core::UsageError);
+  EXPECT_THROW(run({"list", checkpoints + "/step-00000077"}), core::MissingInputError);
+  EXPECT_EQ(list_checkpoints(disk(), checkpoints).size(), 3u);
+}
+
+TEST_F(Command, ListsOneCheckpoint) {
+  const std::string aside = put_aside(disk(), checkpoints + "/step-00000009", make_id());
+  for (const auto& [path, step] : {std::pair{checkpoints + "/step-00000010/", 10}, {aside, 9}}) {
+    const json report = run_json({"list", path});
+    ASSERT_EQ(report["checkpoints"].size(), 1u) << path;
+    EXPECT_EQ(report["checkpoints"][0]["step"], step);
+    EXPECT_EQ(report["checkpoints"][0]["state"], "complete");
+  }
+}
+
 TEST_F(Command, DiffComparesAcrossLayouts) {
   auto changed = sample_model(100);
   float value;
