@@ -71,7 +71,8 @@ class Generation {
   }
   bool is_full(size_t prompt_idx) const {
     return static_cast<int64_t>(outputs_[prompt_idx].size()) >= options_.max_new_tokens ||
-           decoder_.length(prompt_idx) >= model_.spec().max_position_embeddings;
+           static_cast<int64_t>(outputs_[prompt_idx].size()) >=
+               room_after(model_.spec(), prompts_[prompt_idx].size());
   }
 
   LoadedModel& model_;
@@ -85,6 +86,11 @@ class Generation {
 };
 
 }  // namespace
+
+int64_t room_after(const model::ModelSpec& spec, size_t num_prompt_tokens) {
+  // The token drawn last is not fed again, so it needs no position.
+  return std::max<int64_t>(0, spec.max_position_embeddings - static_cast<int64_t>(num_prompt_tokens) + 1);
+}
 
 std::vector<std::vector<int64_t>> generate(LoadedModel& model,
                                            const std::vector<std::vector<int64_t>>& prompts,

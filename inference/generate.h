@@ -17,6 +17,9 @@ struct GenerateOptions {
   size_t batch_size = 16;  ///< sequences decoded together; the next prompt takes a place that falls free
 };
 
+/// New tokens that the model's context leaves room for behind a prompt of so many tokens.
+int64_t room_after(const model::ModelSpec& spec, size_t num_prompt_tokens);
+
 /// Called with every new token as it comes.
 using TokenCallback = std::function<void(size_t prompt_idx, int64_t token)>;
 

@@ -1,10 +1,13 @@
 // athanor generate MODEL --prompt T | --input F --output F
+#include <algorithm>
 #include <memory>
 #include <optional>
 
 #include "core/error.h"
 #include "core/file_system.h"
 #include "core/json.h"
+#include "core/log.h"
+#include "data/text/utf8.h"
 #include "inference/generate.h"
 #include "launch/commands.h"
 #include "launch/file_outputs.h"
@@ -36,17 +39,52 @@ std::string json_line(const std::vector<int64_t>& ids, const OpenModel& opened) 
   return json({{"text", text_of(ids, opened)}, {"ids", ids}}).dump() + "\n";
 }
 
+void check_prompt_is_text(const std::string& prompt) {
+  for (size_t at = 0, length = 0; at < prompt.size(); at += length) {
+    length = text::sequence_length(prompt, at);
+    if (length == 0)
+      throw core::UsageError("--prompt: byte 0x{:02x} at column {} is not UTF-8 text",
+                             static_cast<unsigned char>(prompt[at]), at + 1);
+  }
+}
+
+// A text that ends where the context does is shorter than what was asked for, which its reader cannot see.
+void warn_of_full_context(const OpenModel& opened, const std::vector<std::vector<int64_t>>& prompts,
+                          const std::vector<std::vector<int64_t>>& outputs,
+                          const inference::GenerateOptions& options) {
+  const model::ModelSpec& spec = opened.model->spec();
+  size_t num_cut = 0;
+  int64_t fewest = options.max_new_tokens;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const int64_t room = inference::room_after(spec, prompts[i].size());
+    if (room >= options.max_new_tokens || static_cast<int64_t>(outputs[i].size()) < room) continue;
+    ++num_cut;
+    fewest = std::min(fewest, room);
+  }
+  if (num_cut > 0)
+    core::log::warning(
+        "{} of {} texts ended with the model's context of {} tokens (max_position_embeddings): {} new tokens "
+        "were possible{}, --max-new-tokens is {}",
+        num_cut, prompts.size(), spec.max_position_embeddings, fewest,
+        num_cut > 1 ? " after the longest of their prompts" : "", options.max_new_tokens);
+}
+
 // Prints the prompt and then the text as it comes; as JSON, the new text when all is there.
 void continue_prompt(const GenerateArguments& arguments, OpenModel& opened) {
-  const auto tokens = opened.require_tokenizer().encode(*arguments.prompt, true);
-  const std::vector<std::vector<int64_t>> prompts = {{tokens.begin(), tokens.end()}};
-  if (arguments.as_json)
-    return print(json_line(inference::generate(*opened.model, prompts, arguments.options).front(), opened));
+  const std::vector<std::vector<int64_t>> prompts = {
+      ids_of({{"prompt", *arguments.prompt}}, "prompt", opened, "--prompt")};
+  if (arguments.as_json) {
+    const auto outputs = inference::generate(*opened.model, prompts, arguments.options);
+    print(json_line(outputs.front(), opened));
+    return warn_of_full_context(opened, prompts, outputs, arguments.options);
+  }
   IncrementalDecoder decoder(*opened.tokenizer, /*skip_special_tokens=*/true);
   print(*arguments.prompt);
-  inference::generate(*opened.model, prompts, arguments.options,
-                      [&](size_t, int64_t token) { print(decoder.push(static_cast<uint32_t>(token))); });
+  const auto outputs =
+      inference::generate(*opened.model, prompts, arguments.options,
+                          [&](size_t, int64_t token) { print(decoder.push(static_cast<uint32_t>(token))); });
   print(decoder.finish() + "\n");
+  warn_of_full_context(opened, prompts, outputs, arguments.options);
 }
 
 void generate_file(const GenerateArguments& arguments, OpenModel& opened) {
@@ -57,9 +95,10 @@ void generate_file(const GenerateArguments& arguments, OpenModel& opened) {
       throw core::DataError("{}: a prompt without tokens: give at least one", where);
   });
   std::string lines;
-  for (const auto& ids : inference::generate(*opened.model, prompts, arguments.options))
-    lines += json_line(ids, opened);
+  const auto outputs = inference::generate(*opened.model, prompts, arguments.options);
+  for (const auto& ids : outputs) lines += json_line(ids, opened);
   core::write_file_atomically(core::posix_file_system(), arguments.output, lines);
+  warn_of_full_context(opened, prompts, outputs, arguments.options);
 }
 
 void run_generate(GenerateArguments& arguments) {
@@ -71,6 +110,7 @@ void run_generate(GenerateArguments& arguments) {
     throw core::UsageError("generate: --prompt prints its text; --output FILE goes with --input FILE");
   if (arguments.as_json && !arguments.prompt)
     throw core::UsageError("generate: --json goes with --prompt; --output FILE has JSON lines anyway");
+  if (arguments.prompt) check_prompt_is_text(*arguments.prompt);
   clean_up_on_signals();
   check_outputs({arguments.input}, {arguments.output});
   inference::check(arguments.options.sampling);
