@@ -72,9 +72,9 @@ void check_output(const ModelFiles& files, const std::string& output) {
     throw core::UsageError("--output {} {}; give another directory", output, what);
   };
   std::error_code ignored;
-  if (fs::equivalent(files.path, output, ignored)) refuse("is the model itself");
   fs::path directory = fs::weakly_canonical(fs::absolute(output), ignored);
   if (!directory.has_filename()) directory = directory.parent_path();
+  if (fs::equivalent(files.path, directory, ignored)) refuse("is the model itself");
   if (is_run(directory)) refuse("is the directory of a run");
   if (is_checkpoint(directory)) refuse("is a checkpoint");
   if (holds_checkpoints(directory)) refuse("is a directory of checkpoints");

@@ -615,6 +615,137 @@ def damaged_run():
     expect("generate from that run", run("generate", HERE / "elsewhere", "--prompt", "one", "--max-new-tokens", 1), 0, "one")
 
 
+def rewrite_weights(path, change):
+    """Hands the tensors of a safetensors file, {name: (dtype, shape, bytes)}, to `change` and writes what it made of them."""
+    data = path.read_bytes()
+    begin = 8 + struct.unpack("<Q", data[:8])[0]
+    tensors = {name: (info["dtype"], info["shape"], data[begin + info["data_offsets"][0]:begin + info["data_offsets"][1]])
+               for name, info in json.loads(data[8:begin]).items() if name != "__metadata__"}
+    change(tensors)
+    header, end = {}, 0
+    for name, (dtype, shape, content) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + len(content)]}
+        end += len(content)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(content for _, _, content in tensors.values()))
+
+
+def odd_models():
+    """Configuration and weights that do not belong together, and what published files hold that no model reads."""
+    exported, odd = HERE / "exported", HERE / "odd-model"
+    shape = json.loads((exported / "config.json").read_text())
+
+    def model(change=lambda tensors: None, drop=(), **config):
+        shutil.rmtree(odd, ignore_errors=True)
+        shutil.copytree(exported, odd)
+        (odd / "config.json").write_text(json.dumps({key: value for key, value in {**shape, **config}.items() if key not in drop}))
+        rewrite_weights(odd / "model.safetensors", change)
+        return odd
+
+    def scores():
+        return (HERE / "x.jsonl").read_text()
+
+    junk = ("F32", [2], bytes(8))
+    expect("score the export", score(exported), 0)
+    right = scores()
+    expect("its weights, written anew", score(model()), 0)
+    check("score alike", scores() == right)
+    expect("what transformers assumes may be left out", score(model(drop=("rope_interleave", "norm_topk_prob", "initializer_range"))), 0)
+    check("and changes nothing", scores() == right)
+
+    strange = lambda tensors: tensors.update({f"model.layers.0.self_attn.{name}_proj.bias": junk for name in "qkvo"})
+    no_place = ("have no place in the deepseek_v3 model", "the configuration is not that of these weights")
+    for name, command in (("score", ("score", odd, "--input", HERE / "texts.jsonl", "--output", HERE / "x.jsonl")),
+                          ("generate", ("generate", odd, "--prompt", "one")),
+                          ("export", ("export", odd, "--output", HERE / "of-odd")),
+                          ("train", ("train", config("from-odd"), f"model={{from: {odd}}}", "training.stop_after_steps=1"))):
+        model(strange)
+        expect(f"{name}: tensors that the model has no place for", run(*command), 65, ": 4 of the weights' tensors", *no_place,
+               "model.layers.0.self_attn.k_proj.bias", ", ...")
+    check("nothing was exported", not (HERE / "of-odd").exists())
+    expect("fewer experts than the weights have", score(model(n_routed_experts=2)), 65, *no_place, "mlp.experts.2.")
+    expect("no shared experts, though the weights have them",
+           score(model(n_shared_experts=0)) if shape["n_shared_experts"] else
+           score(model(lambda t: t.update({"model.layers.1.mlp.shared_experts.up_proj.weight": junk}))), 65, *no_place, "shared_experts")
+    expect("quantised weights", score(model(lambda t: t.update({"model.layers.0.self_attn.o_proj.weight_scale_inv": junk}))), 65,
+           "weight_scale_inv", "are quantised")
+    expect("what old versions of transformers saved",
+           score(model(lambda t: t.update({"model.layers.0.self_attn.rotary_emb.inv_freq": junk}))), 0)
+    check("is passed over", scores() == right)
+    expect("tied embeddings, and the projection in the file", score(model(tie_word_embeddings=True)), 0)
+    copies = lambda t: t.update({f"model.layers.{shape['num_hidden_layers']}.{name}": junk
+                                 for name in ("embed_tokens.weight", "shared_head.head.weight")})
+    expect("copies in a prediction module", score(model(copies, num_nextn_predict_layers=1)), 0)
+    check("are passed over", scores() == right)
+    expect("a module that is not declared", score(model(copies)), 65, "num_nextn_predict_layers 0")
+
+    expect("no model_type", score(model(drop=("model_type",))), 65, "model_type is missing", "deepseek_v3, llama, qwen2, qwen3_moe")
+    (odd / "config.json").write_text('{"model_type": "llama",\n "vocab_size" 5}')
+    expect("broken JSON", score(odd), 65, "config.json: broken JSON", "line 2, column 15")
+    for file in (exported / "config.json", exported / "model.safetensors"):
+        expect(f"a file as the model: {file.name}", score(file), 65, str(file), "a directory was expected, this is a file")
+    (HERE / "x.jsonl").unlink()
+
+
+def bad_exports():
+    """Where an export would destroy something, or be taken for something."""
+    other, target = HERE / "spare", HERE / "spare-export"
+    (HERE / "ids.jsonl").write_text('{"ids": [5, 6, 7]}\n')
+    shutil.copytree(HERE / "straight-fp32", other)
+    (other / "empty").mkdir()
+    before = {path: path.stat().st_size for path in other.rglob("*") if path.is_file()}
+    oldest, *_, newest = sorted((other / "checkpoints").glob("step-*"))
+    relative = pathlib.Path(os.path.relpath(other))
+    for output, what in ((other, "is the directory of a run"), (f"{relative}/", "is the directory of a run"),
+                         (other / "empty" / "..", "is the directory of a run"),
+                         (other / "checkpoints", "is a directory of checkpoints"),
+                         (oldest, "is a checkpoint"), (newest, "is "),
+                         (newest / "exported", "lies in a checkpoint"),
+                         (other / "checkpoints" / "step-00000099", "lies in a directory of checkpoints")):
+        for model in (other, HERE / "exported"):
+            expect(f"export to {str(output)[-40:]}", run("export", model, "--output", output), 2, what)
+    expect("export onto the same model by another name",
+           run("export", HERE / "exported", "--output", HERE / "not-there" / ".." / "exported"), 2, "is the model itself")
+    after = {path: path.stat().st_size for path in other.rglob("*") if path.is_file()}
+    check("the run is as it was", before == after, set(before) ^ set(after))
+    expect("export beside the checkpoints", run("export", other, "--output", other / "exported"), 0)
+    expect("named as a checkpoint, elsewhere", run("export", newest, "--output", HERE / "exports" / newest.name), 0)
+    expect("and another one beside it", run("export", newest, "--output", HERE / "exports" / "step-00000013"), 0)
+    check("the run is still the run", newest.name in run("export", other, "--output", target).stdout)
+    check("the tokenizer comes along", (target / "tokenizer.json").exists())
+    (other / "tokenizer.json").unlink()
+    expect("export of a model without a tokenizer onto that", run("export", other, "--output", target), 0)
+    check("which does not keep the old one", not (target / "tokenizer.json").exists())
+    (other / "config.json").write_bytes((target / "config.json").read_bytes())
+    (other / "model.safetensors").write_bytes((target / "model.safetensors").read_bytes())
+    expect("a run with an export in it, from before", score(other, "ids.jsonl"), 0, "holds a run and an export", str(other))
+    (HERE / "x.jsonl").unlink()
+
+
+def long_texts():
+    """What ends with the context says so; a prompt that cannot be used is refused before it is printed."""
+    exported = HERE / "exported"
+    longer = ("--max-new-tokens", 5000, "--ignore-eos")
+    said = "context of 256 tokens (max_position_embeddings)"
+    (HERE / "prompts.jsonl").write_text(json.dumps({"ids": [5] * 250}) + "\n" + json.dumps({"ids": [5] * 256}) + "\n")
+    result = run("generate", exported, "--input", HERE / "prompts.jsonl", "--output", HERE / "x.jsonl", *longer)
+    expect("past the context", result, 0, "2 of 2 texts ended", said, "1 new tokens were possible", "--max-new-tokens is 5000")
+    check("is said once", result.stderr.count(said) == 1, result)
+    check("as many as there is room for", [len(json.loads(line)["ids"]) for line in open(HERE / "x.jsonl")] == [7, 1])
+    result = run("generate", exported, "--prompt", "one", *longer, "--json")
+    count = len(json.loads(result.stdout)["ids"])
+    expect("a prompt past the context", result, 0, "1 of 1 texts ended", f": {count} new tokens were possible, ")
+    result = run("generate", exported, "--input", HERE / "prompts.jsonl", "--output", HERE / "x.jsonl", "--max-new-tokens", 1, "--ignore-eos")
+    check("what fits is not warned of", result.returncode == 0 and said not in result.stderr, result)
+    result = run("generate", exported, "--prompt", "one two three " * 200)
+    expect("a prompt longer than the context", result, 65, "--prompt: a text of", "context ends at 256")
+    check("is not printed", result.stdout == "", result.stdout)
+    result = subprocess.run([ATHANOR, "generate", str(exported), "--prompt", b"ab\xff\xfe"], capture_output=True)
+    check("a prompt that is no text", result.returncode == 2 and b"byte 0xff at column 3" in result.stderr and not result.stdout, result)
+    (HERE / "x.jsonl").unlink()
+
+
 # A file system of its own size, which only the commands of one call see. They run in order until one fails.
 SMALL_DISK = r'''
 set -e
@@ -699,8 +830,9 @@ def read_only_directory():
 
 
 try:
-    for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, stop_early, kill_and_go_on, go_back, change_the_run, use_the_model, without_engine,
-                 pipes, console, bad_input, bad_files, stop_a_writer, full_disk, read_only_directory):
+    for case in (prepare_data, train_and_resume, cut_the_layers, stop_by_signal, stop_early, kill_and_go_on, go_back, change_the_run, use_the_model,
+                 without_engine, pipes, console, bad_input, odd_models, bad_exports, long_texts, bad_files, stop_a_writer, full_disk,
+                 read_only_directory):
         print(f"-- {case.__name__}", flush=True)
         case()
 finally:
