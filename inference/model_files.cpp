@@ -6,6 +6,7 @@
 
 #include <fmt/ranges.h>
 
+#include "checkpoints/bounded_json.h"
 #include "checkpoints/checkpoint_directory.h"
 #include "checkpoints/checkpoint_reader.h"
 #include "configs/load.h"
@@ -82,8 +83,8 @@ void check_all_have_a_place(const ModelFiles& files) {
     if (places.contains(tensor.name) || is_known_leftover(tensor.name, files.spec)) continue;
     if (tensor.name.ends_with(".weight_scale_inv"))
       throw core::DataError("{}: tensor {}: the weights are quantised; convert them to BF16 first",
-                            files.path, tensor.name);
-    if (++num_strangers <= kMaxNamed) strangers.push_back(tensor.name);
+                            files.path, checkpoints::printable(tensor.name));
+    if (++num_strangers <= kMaxNamed) strangers.push_back(checkpoints::printable(tensor.name));
   }
   if (num_strangers > 0)
     throw core::DataError(

@@ -217,6 +217,7 @@ void verify(const Options& options) {
 
 void prune(const Options& options) {
   const std::string path = without_trailing_slash(options.path);
+  check_is_directory(path);
   if (is_checkpoint(path))
     throw core::UsageError("{} is one checkpoint; give the directory it is in, or the run", path);
   const std::string directory = directory_of_checkpoints(path);

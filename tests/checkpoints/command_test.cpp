@@ -93,6 +93,7 @@ TEST_F(Command, ListAndPruneSayWhatTheyCannotUse) {
   }
   EXPECT_THROW(run({"prune", one, "--keep", "1"}), core::UsageError);
   EXPECT_THROW(run({"list", checkpoints + "/step-00000077"}), core::MissingInputError);
+  EXPECT_THROW(run({"prune", checkpoints + "/step-00000077", "--keep", "1"}), core::MissingInputError);
   EXPECT_EQ(list_checkpoints(disk(), checkpoints).size(), 3u);
 }
 
