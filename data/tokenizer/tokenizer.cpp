@@ -30,10 +30,15 @@ void check_version(const TokenizerFile& file) {
   if (version && version->as_string() != "1.0") version->fail("\"1.0\"");
 }
 
+// Every id without a token costs a row of each table here, and of the model's embedding. More of them than
+// this stand for a damaged file, not for a vocabulary.
+constexpr uint64_t kMaxMissingIds = uint64_t{1} << 20;
+
 // Every id from the vocabulary and the added tokens, ascending. Nothing is sized by an id before this has
-// passed.
-void check_ids(const TokenizerFile& file, const std::vector<AddedToken>& added_tokens,
-               const BpeModel& model) {
+// passed. Gives the largest id + 1. An added token that is not in model.vocab has the id that its entry
+// says; Hugging Face numbers such tokens anew, which is the same id unless it then meets another token's.
+size_t check_ids(const TokenizerFile& file, const std::vector<AddedToken>& added_tokens,
+                 const BpeModel& model) {
   std::vector<std::pair<uint32_t, std::string_view>> ids;
   for (const auto& [token, id] : file.vocab) ids.emplace_back(id, token);
   for (const auto& token : added_tokens) {
@@ -45,14 +50,20 @@ void check_ids(const TokenizerFile& file, const std::vector<AddedToken>& added_t
                       token.content, token.id, model_id);
   }
   std::sort(ids.begin(), ids.end());
+  std::optional<uint64_t> missing_id;
   for (size_t i = 0; i < ids.size(); ++i) {
-    if (i > 0 && ids[i].first == ids[i - 1].first)
+    const uint64_t next_id = i == 0 ? 0 : uint64_t{ids[i - 1].first} + 1;
+    if (ids[i].first < next_id)
       throw DataError("{}: the id {} belongs to both \"{}\" and \"{}\"", file.name, ids[i].first,
                       ids[i - 1].second, ids[i].second);
-    if (ids[i].first != i)
-      throw DataError("{}: expected ids without holes, but no token has the id {} (the next is {}, \"{}\")",
-                      file.name, i, ids[i].first, ids[i].second);
+    if (ids[i].first > next_id && !missing_id) missing_id = next_id;
+    if (ids[i].first - i > kMaxMissingIds)
+      throw DataError(
+          "{}: no token has the id {}, and {} more up to that of \"{}\", {}, have none: at most {} may be "
+          "missing",
+          file.name, *missing_id, ids[i].first - i - 1, ids[i].second, ids[i].first, kMaxMissingIds);
   }
+  return ids.empty() ? 0 : size_t{ids.back().first} + 1;
 }
 
 }  // namespace
@@ -64,7 +75,7 @@ Tokenizer::Parts::Parts(TokenizerFile parsed)
       model(file, pre_tokenizer.gives_bytes()),
       decoder(read_component<Decoder>(file, "decoder")),
       added_tokens(read_added_tokens(document_of(file))) {
-  check_ids(file, added_tokens, model);
+  tokens.resize(check_ids(file, added_tokens, model));
   collect_tokens();
   post_processor = read_component<PostProcessor>(file, "post_processor", uint64_t{tokens.size()});
   build_matchers();
@@ -73,15 +84,14 @@ Tokenizer::Parts::Parts(TokenizerFile parsed)
 }
 
 void Tokenizer::Parts::collect_tokens() {
-  size_t num_tokens = file.vocab.size();
-  for (const auto& token : added_tokens) num_tokens = std::max<size_t>(num_tokens, size_t{token.id} + 1);
-  tokens.resize(num_tokens);
-  for (const auto& [text, id] : file.vocab) tokens[id] = {text, text};
+  for (const auto& [text, id] : file.vocab) tokens[id] = {.exists = true, .text = text, .decoder_text = text};
   std::set<std::string> special_texts;
   for (const auto& added : added_tokens) {
     Token& token = tokens[added.id];
-    token = {added.content, added.normalized ? normalizer.normalize(added.content) : added.content,
-             added.special};
+    token = {.exists = true,
+             .text = added.content,
+             .decoder_text = added.normalized ? normalizer.normalize(added.content) : added.content,
+             .is_special = added.special};
     if (added.special) special_texts.insert(added.content);
   }
   // Hugging Face looks for the text that is decoded: a special token that the normalizer changes is not
@@ -128,7 +138,12 @@ std::string Tokenizer::Parts::compute_digest() const {
     digest_of_all.update(std::as_bytes(std::span(text.data(), text.size())));
   };
   add(behavior.dump());
-  for (const auto& token : tokens) add(token.text);
+  for (const auto& token : tokens) {
+    if (token.exists)
+      add(token.text);
+    else
+      digest_of_all.update(std::as_bytes(std::span(&kNoToken, 1)));
+  }
   for (const auto& [left, right] : file.merges) add(left), add(right);
   return digest_of_all.hex();
 }
@@ -162,7 +177,7 @@ void Tokenizer::Parts::encode_segment(std::string_view text, bool is_text_start,
 }
 
 const std::string* Tokenizer::Parts::decoder_text(uint32_t id, bool skip_special_tokens) const {
-  if (id >= tokens.size()) return nullptr;
+  if (id >= tokens.size() || !tokens[id].exists) return nullptr;
   const Token& token = tokens[id];
   return skip_special_tokens && token.is_skipped ? nullptr : &token.decoder_text;
 }
@@ -227,7 +242,7 @@ std::optional<uint32_t> Tokenizer::token_to_id(std::string_view token) const {
 }
 
 std::optional<std::string> Tokenizer::id_to_token(uint32_t id) const {
-  if (id >= parts_->tokens.size()) return std::nullopt;
+  if (id >= parts_->tokens.size() || !parts_->tokens[id].exists) return std::nullopt;
   return parts_->tokens[id].text;
 }
 

@@ -21,7 +21,8 @@ namespace athanor::data::tokenizer {
 class Tokenizer {
  public:
   /// Errors: MissingInputError; DataError for anything in the file that is not understood, naming file and
-  /// JSON path: ids must be 0, 1, ... without holes or duplicates, merges must name tokens of the vocabulary.
+  /// JSON path: no two tokens may have one id, at most 1,048,576 ids below the largest may have no token,
+  /// merges must name tokens of the vocabulary.
   static Tokenizer from_file(const std::string& path, core::FileSystem& fs = core::posix_file_system());
   /// `name` stands for the file in errors.
   static Tokenizer from_json(std::string_view json, const std::string& name);

@@ -15,8 +15,9 @@ namespace athanor::data::tokenizer {
 
 struct Tokenizer::Parts {
   struct Token {
-    std::string text;          ///< as in the file
-    std::string decoder_text;  ///< what the decoder is given
+    bool exists = false;            ///< false: a hole among the ids
+    std::string text = {};          ///< as in the file
+    std::string decoder_text = {};  ///< what the decoder is given
     bool is_special = false;
     bool is_skipped = false;  ///< by decode(skip_special_tokens)
   };

@@ -128,6 +128,31 @@ TEST(Tokenizer, LongTextsWithoutSplittingRulesEqualTheirTextbookMerges) {
   }
 }
 
+TEST(Tokenizer, IdsMayHaveHoles) {
+  TinyJson json = tiny_byte_level();
+  json["model"]["vocab"]["abc"] = 1000;
+  json["added_tokens"][0]["id"] = 300;
+  json["added_tokens"].push_back({{"id", 500000}, {"content", "<far>"}, {"special", true}});
+  const Tokenizer tokenizer = load(json);
+  EXPECT_EQ(tokenizer.vocab_size(), 500001u);
+  EXPECT_EQ(tokenizer.encode("abc<end><far>ab"), (Ids{1000, 300, 500000, 256}));
+  EXPECT_EQ(tokenizer.decode(Ids{1000, 257, 300, 499999, 500000}), "abc<end><far>");
+  EXPECT_EQ(tokenizer.id_to_token(257), std::nullopt);
+  EXPECT_FALSE(tokenizer.is_special(257));
+  EXPECT_EQ(Tokenizer::from_json(tokenizer.to_json(), "again").digest(), tokenizer.digest());
+}
+
+TEST(Tokenizer, AHoleIsNoEmptyToken) {
+  TinyJson json = tiny_characters({"a", "b"}, {});
+  json["model"]["vocab"]["b"] = 2;
+  const Tokenizer with_hole = load(json);
+  json["model"]["vocab"][""] = 1;
+  const Tokenizer with_empty = load(json);
+  EXPECT_NE(with_hole.digest(), with_empty.digest());
+  EXPECT_EQ(with_hole.decode(Ids{0, 1, 2}), "a b");
+  EXPECT_EQ(with_empty.decode(Ids{0, 1, 2}), "a  b");
+}
+
 TEST(Tokenizer, EncodesFromSeveralThreads) {
   const Tokenizer tokenizer = load(tiny_byte_level());
   std::mt19937_64 random(9);

@@ -82,6 +82,23 @@ TEST_F(TokenizerFixture, EncodesAndDecodesEveryString) {
   }
 }
 
+TEST_F(TokenizerFixture, AddedTokensNeedNotStandInTheVocabulary) {
+  auto file = nlohmann::ordered_json::parse(std::ifstream(fixture_folder() / "gpt4_style.json"));
+  const std::string begin = "<|begin_of_text|>";
+  const uint32_t begin_id = file["model"]["vocab"][begin];
+  file["model"]["vocab"].erase(begin);
+  const Tokenizer whole = load("gpt4_style"), without = Tokenizer::from_json(file.dump(), "without.json");
+  EXPECT_EQ(without.vocab_size(), whole.vocab_size());
+  EXPECT_EQ(without.token_to_id(begin), begin_id);
+  for (const auto& text : strings_) ASSERT_EQ(without.encode(text, true), whole.encode(text, true)) << text;
+
+  file = nlohmann::ordered_json::parse(std::ifstream(fixture_folder() / "deepseek_v3_style.json"));
+  file["model"]["vocab"]["zzq"] = 4008;
+  const Tokenizer longer = Tokenizer::from_json(file.dump(), "longer.json");
+  EXPECT_EQ(longer.vocab_size(), 4009u);
+  EXPECT_EQ(longer.decode(Ids{4007, 4008}), "</think>zzq");
+}
+
 TEST_F(TokenizerFixture, BatchesGiveTheSameIds) {
   core::set_num_threads(3);
   for (const auto& name : tokenizer_names()) {

@@ -48,6 +48,8 @@ constexpr Defect kDefects[] = {
     {"/added_tokens/0/id", "4000000000", "no token has the id 259"},
     {"/added_tokens/0/content", R"("ab")", "model.vocab gives it the id 256"},
     {"/added_tokens/0/id", "256", "the id 256 belongs to both"},
+    {"/added_tokens/1", R"({"id": 259, "content": "<other>"})", "the id 259 belongs to both"},
+    {"/added_tokens/1", R"({"id": 1048837, "content": "<far>"})", "no token has the id 260"},
     {"/added_tokens/0/content", R"("")", "added_tokens[0].content: expected a text"},
     {"/added_tokens/0/id", "null", "added_tokens[0].id"},
     {"/added_tokens/0/special", "1", "added_tokens[0].special: expected true or false"},
@@ -102,6 +104,11 @@ TEST(HostileFile, AnUnknownTokenMustBeInTheVocabularyWhereItIsNeeded) {
   EXPECT_EQ(error_of(json.dump()), "no error");  // all bytes have tokens
   json["pre_tokenizer"] = nullptr;
   EXPECT_TRUE(contains(error_of(json.dump()), "model.unk_token"));
+}
+
+TEST(HostileFile, AHugeIdAllocatesNothing) {
+  EXPECT_TRUE(contains(error_of(R"({"model":{"vocab":{"a":4000000000},"merges":[]}})"),
+                       "no token has the id 0, and 3999999999 more"));
 }
 
 TEST(HostileFile, DuplicateTokensAreRefused) {
