@@ -62,6 +62,17 @@ OpenModel open(const ModelArguments& arguments) {
 
 namespace {
 
+json parse_json(const Line& line) {
+  try {
+    return json::parse(line.text);
+  } catch (const json::exception& error) {
+    const auto fault = configs::find_text_fault(line.text);
+    throw core::DataError("{}: expected a JSON object on the line; {}", line.where,
+                          fault ? fmt::format("{} at column {} is not UTF-8 text", fault->what, fault->column)
+                                : core::json_problem(error));
+  }
+}
+
 json encoded(const json& object, const char* text_key, const OpenModel& model, const std::string& where) {
   if (!object.contains(text_key) || !object.at(text_key).is_string())
     throw core::DataError("{}: expected {{\"{}\": text}} or {{\"ids\": [...]}}", where, text_key);
@@ -91,13 +102,8 @@ std::vector<int64_t> ids_of(const json& object, const char* text_key, const Open
 void for_each_object(const std::string& path,
                      const std::function<void(const json&, const std::string&)>& visit) {
   for_each_line(path, [&](const Line& line) {
-    const json object = json::parse(line.text, nullptr, /*allow_exceptions=*/false);
-    if (!object.is_object()) {
-      const auto fault = configs::find_text_fault(line.text);
-      throw core::DataError(
-          "{}: expected a JSON object on the line{}", line.where,
-          fault ? fmt::format("; {} at column {} is not UTF-8 text", fault->what, fault->column) : "");
-    }
+    const json object = parse_json(line);
+    if (!object.is_object()) throw core::DataError("{}: expected a JSON object on the line", line.where);
     visit(object, line.where);
   });
 }

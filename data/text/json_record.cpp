@@ -67,6 +67,8 @@ std::string explain_refusal(std::string_view line, nlohmann::ordered_json& objec
     object = nlohmann::ordered_json::parse(line, limit_depth);
   } catch (const nlohmann::json::parse_error& error) {
     return fmt::format("not JSON at byte {}", error.byte);
+  } catch (const nlohmann::json::exception& error) {
+    return fmt::format("not usable JSON: {}", core::json_problem(error));
   } catch (const std::exception& error) {
     return fmt::format("not usable JSON: {}", error.what());
   }

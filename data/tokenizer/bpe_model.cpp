@@ -33,7 +33,7 @@ BpeModel::BpeModel(const TokenizerFile& file, bool takes_bytes)
 void BpeModel::read_vocab(const TokenizerFile& file) {
   for (const auto& [token, id] : file.vocab)
     if (!id_of_token_.emplace(token, id).second)
-      throw DataError("{}: model.vocab: the token \"{}\" stands there twice", name_, token);
+      throw DataError("{}: model.vocab: the token \"{}\" stands there twice", name_, excerpt(token));
 }
 
 void BpeModel::read_options(const JsonCursor& model) {
@@ -82,7 +82,7 @@ void BpeModel::read_merges(const TokenizerFile& file) {
       const uint32_t id = token.empty() ? kNoToken : token_to_id(token);
       if (id == kNoToken)
         throw DataError("{}: model.merges[{}] of \"{}\" and \"{}\": {} \"{}\" is not a token of model.vocab",
-                        name_, rank, left, right, role, token);
+                        name_, rank, excerpt(left), excerpt(right), role, excerpt(token));
       return id;
     };
     const uint64_t pair = pair_key(id_of(left, "the left part"), id_of(right, "the right part"));

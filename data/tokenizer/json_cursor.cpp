@@ -6,12 +6,8 @@
 namespace athanor::data::tokenizer {
 namespace {
 
-constexpr size_t kMaxShownBytes = 80;
-
 std::string shown(const Json& value) {
-  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > kMaxShownBytes) text = to_valid_utf8(text.substr(0, kMaxShownBytes)) + "...";
-  return text;
+  return excerpt(value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ class SyntaxTranslator {
   [[noreturn]] void refuse(std::string_view construct) const {
     throw DataError(
         "{}: the regular expression \"{}\" uses {} (at byte {}), which is not supported; rewrite it", where_,
-        pattern_, construct, at_);
+        excerpt(pattern_), construct, at_);
   }
 
   bool next_is(std::string_view text) const { return pattern_.substr(at_, text.size()) == text; }
@@ -157,8 +157,8 @@ struct Pattern::Compiled {
     code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
                          PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &offset, nullptr);
     if (!code)
-      throw DataError("{}: the regular expression \"{}\" is not valid near byte {}: {}", where, oniguruma,
-                      offset, pcre2_message(error));
+      throw DataError("{}: the regular expression \"{}\" is not valid near byte {}: {}", where,
+                      excerpt(oniguruma), offset, pcre2_message(error));
     has_jit = pcre2_jit_compile(code, PCRE2_JIT_COMPLETE) == 0;
   }
   ~Compiled() { pcre2_code_free(code); }

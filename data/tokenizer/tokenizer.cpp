@@ -47,7 +47,7 @@ size_t check_ids(const TokenizerFile& file, const std::vector<AddedToken>& added
       ids.emplace_back(token.id, token.content);
     else if (model_id != token.id)
       throw DataError("{}: added_tokens: \"{}\" has the id {}, but model.vocab gives it the id {}", file.name,
-                      token.content, token.id, model_id);
+                      excerpt(token.content), token.id, model_id);
   }
   std::sort(ids.begin(), ids.end());
   std::optional<uint64_t> missing_id;
@@ -55,13 +55,13 @@ size_t check_ids(const TokenizerFile& file, const std::vector<AddedToken>& added
     const uint64_t next_id = i == 0 ? 0 : uint64_t{ids[i - 1].first} + 1;
     if (ids[i].first < next_id)
       throw DataError("{}: the id {} belongs to both \"{}\" and \"{}\"", file.name, ids[i].first,
-                      ids[i - 1].second, ids[i].second);
+                      excerpt(ids[i - 1].second), excerpt(ids[i].second));
     if (ids[i].first > next_id && !missing_id) missing_id = next_id;
     if (ids[i].first - i > kMaxMissingIds)
       throw DataError(
           "{}: no token has the id {}, and {} more up to that of \"{}\", {}, have none: at most {} may be "
           "missing",
-          file.name, *missing_id, ids[i].first - i - 1, ids[i].second, ids[i].first, kMaxMissingIds);
+          file.name, *missing_id, ids[i].first - i - 1, excerpt(ids[i].second), ids[i].first, kMaxMissingIds);
   }
   return ids.empty() ? 0 : size_t{ids.back().first} + 1;
 }

@@ -4,6 +4,8 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/json.h"
+#include "data/tokenizer/utf8.h"
 
 namespace athanor::data::tokenizer {
 namespace {
@@ -88,7 +90,7 @@ class DocumentBuilder : public nlohmann::json_sax<Json> {
   }
 
   bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& error) override {
-    throw DataError("{}: not valid JSON near byte {}: {}", file_.name, position, error.what());
+    throw DataError("{}: not valid JSON near byte {}: {}", file_.name, position, core::json_problem(error));
   }
 
   void check_complete() const {
@@ -106,12 +108,12 @@ class DocumentBuilder : public nlohmann::json_sax<Json> {
   enum class Part { kTree, kVocab, kMerges };
 
   [[noreturn]] void fail_vocab(std::string_view found) const {
-    throw DataError("{}: model.vocab[\"{}\"]: expected an id from 0 to {}, found {}", file_.name, key_,
-                    kMaxId, found);
+    throw DataError("{}: model.vocab[\"{}\"]: expected an id from 0 to {}, found {}", file_.name,
+                    excerpt(key_), kMaxId, excerpt(found));
   }
   [[noreturn]] void fail_merge(std::string_view found) const {
     throw DataError("{}: model.merges[{}]: expected \"a b\" or [\"a\", \"b\"], found {}", file_.name,
-                    file_.merges.size(), found);
+                    file_.merges.size(), excerpt(found));
   }
 
   bool is_at_model_member(std::string_view name) const {
@@ -122,7 +124,7 @@ class DocumentBuilder : public nlohmann::json_sax<Json> {
   bool add_merge_string(const std::string& text) {
     const size_t space = text.find(' ');
     const bool is_pair = space != std::string::npos && text.find(' ', space + 1) == std::string::npos;
-    if (!is_pair) fail_merge(fmt::format("\"{}\"", text.substr(0, 80)));
+    if (!is_pair) fail_merge(fmt::format("\"{}\"", excerpt(text)));
     if (!file_.merges.empty() && !file_.merges_are_strings) fail_merge("a string after pairs");
     file_.merges_are_strings = true;
     file_.merges.emplace_back(text.substr(0, space), text.substr(space + 1));

@@ -78,4 +78,13 @@ std::string to_valid_utf8(std::string_view text) {
   return valid;
 }
 
+std::string excerpt(std::string_view text) {
+  constexpr size_t kMaxCharacters = 80, kMaxBytesPerCharacter = 4;
+  std::string shown = to_valid_utf8(text.substr(0, (kMaxCharacters + 1) * kMaxBytesPerCharacter));
+  size_t end = 0;
+  for (size_t i = 0; i < kMaxCharacters && end < shown.size(); ++i)
+    end += decode_code_point(shown.data() + end).num_bytes;
+  return end == shown.size() ? shown : shown.substr(0, end) + "…";
+}
+
 }  // namespace athanor::data::tokenizer

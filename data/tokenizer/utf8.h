@@ -43,6 +43,9 @@ Utf8Prefix valid_utf8_prefix(std::string_view text);
 /// `text` with every maximal ill-formed part replaced by U+FFFD.
 std::string to_valid_utf8(std::string_view text);
 
+/// The first 80 characters of `text`, valid, with "…" where that is not all: for messages.
+std::string excerpt(std::string_view text);
+
 inline constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
 
 }  // namespace athanor::data::tokenizer
