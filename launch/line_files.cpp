@@ -18,13 +18,12 @@ namespace athanor::launch {
 namespace {
 
 constexpr size_t kBatchBytes = size_t{4} << 20;
-constexpr size_t kMaxLineBytes = size_t{1} << 30;
 
 // Lines of a stream, a batch at a time.
 class BatchReader {
  public:
   explicit BatchReader(const std::string& path)
-      : path_(path), lines_(text::open_byte_source(core::posix_file_system(), path), kMaxLineBytes) {}
+      : path_(path), lines_(text::open_byte_source(core::posix_file_system(), path), text::kMaxLineBytes) {}
 
   /// Empty at the end.
   std::vector<Line> next_batch() {
@@ -32,7 +31,8 @@ class BatchReader {
     size_t num_bytes = 0;
     for (text::Line line; num_bytes < kBatchBytes && lines_.next(line);) {
       const std::string where = fmt::format("{}:{}", path_, line.number);
-      if (line.is_overlong) throw core::DataError("{}: a line has more than {} bytes", where, kMaxLineBytes);
+      if (line.is_overlong)
+        throw core::DataError("{}: a line has more than {} bytes", where, text::kMaxLineBytes);
       if (line.bytes.find_first_not_of(" \t") == std::string_view::npos) continue;
       num_bytes += line.bytes.size();
       batch.push_back({std::string(line.bytes), where});

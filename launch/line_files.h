@@ -13,7 +13,7 @@ struct Line {
 };
 
 /// Calls visit(line) for every line of `input` that is not blank, in order; `-` is the standard input. Input
-/// may be compressed. Errors: as open_byte_source, and DataError for a line of more than 1 GiB.
+/// may be compressed. Errors: as open_byte_source, and DataError for a line of more than 256 MiB.
 void for_each_line(const std::string& input, const std::function<void(const Line&)>& visit);
 
 /// Writes convert(line) for every line of `input` that is not blank, in order, many lines at a time on all

@@ -12,6 +12,7 @@
 #include "data/tokenizer/text_blocks.h"
 #include "data/tokenizer/tokenizer.h"
 #include "data/tokenizer/trainer.h"
+#include "data/tokenizer/utf8.h"
 #include "launch/commands.h"
 #include "launch/file_outputs.h"
 #include "launch/line_files.h"
@@ -79,6 +80,7 @@ void print_trained(const TokenizerTrainArguments& arguments, const tok::TrainedT
 void run_tokenizer_train(const TokenizerTrainArguments& arguments) {
   clean_up_on_signals();
   check_outputs(arguments.inputs, {arguments.output});
+  tok::check_regexes(arguments.regexes);
   core::set_num_threads(arguments.num_threads > 0 ? arguments.num_threads : usable_cores());
   const auto trained = tok::train_tokenizer(arguments.inputs, trainer_options(arguments));
   trained.tokenizer.save(arguments.output);
@@ -101,11 +103,19 @@ std::string encoded_line(const Tokenizer& tokenizer, const Line& line, bool add_
   return out + "]}\n";
 }
 
+nlohmann::json parse_json(const Line& line) {
+  try {
+    return nlohmann::json::parse(line.text);
+  } catch (const nlohmann::json::exception& error) {
+    throw DataError("{}: not valid JSON: {}", line.where, core::json_problem(error));
+  }
+}
+
 std::vector<uint32_t> ids_of_json_line(const Tokenizer& tokenizer, const Line& line) {
-  const auto record = nlohmann::json::parse(line.text, nullptr, false);
+  const auto record = parse_json(line);
   if (!record.is_object() || !record.contains("ids") || !record["ids"].is_array())
     throw DataError("{}: expected a JSON object with an array \"ids\", found {}", line.where,
-                    line.text.substr(0, 60));
+                    tok::excerpt(line.text));
   std::vector<uint32_t> ids;
   for (const auto& id : record["ids"]) {
     if (!id.is_number_unsigned() || id.get<uint64_t>() >= tokenizer.vocab_size())

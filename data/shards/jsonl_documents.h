@@ -15,18 +15,18 @@ namespace athanor::data {
 struct Document {
   std::string text;
   DocumentLabels labels;
+  std::string where;  ///< path:line, for messages
 };
 
-/// Reads one file from front to back in bounded memory (its longest line, at most kMaxLineBytes).
+/// Reads one file from front to back in bounded memory (its longest line, at most text::kMaxLineBytes).
 class JsonlDocuments {
  public:
-  static constexpr uint64_t kMaxLineBytes = uint64_t{256} << 20;
-
   /// Throws MissingInputError, DataError (named .gz or .zst and neither), IoError.
   JsonlDocuments(core::FileSystem& fs, std::string path, std::string text_key = "text");
 
   /// The next document; false at the end. Blank lines are passed over. Throws DataError with `path:line:` for
-  /// a line that is not a JSON object in UTF-8, has no text, or is too long, and for damaged compressed data.
+  /// a line that is not a JSON object in UTF-8, has no text or labels that a shard cannot hold, or is too
+  /// long, and for damaged compressed data.
   bool next(Document& document);
 
  private:

@@ -44,6 +44,9 @@ constexpr uint64_t kMaxNarrowVocabulary = 65536;
 /// Different sources, and different languages, that one shard may name.
 constexpr uint64_t kMaxLabelNames = 65535;
 
+/// Length of such a name.
+constexpr size_t kMaxLabelBytes = 256;
+
 /// What may be known of a document besides its tokens.
 struct DocumentLabels {
   std::string source = {};                                ///< a category, not an address; empty: unknown

@@ -204,6 +204,11 @@ std::unique_ptr<ByteSource> open_byte_source(core::FileSystem& fs, const std::st
   return plain;
 }
 
+void check_standard_input_is_given_once(std::span<const std::string> paths) {
+  if (const auto count = std::count(paths.begin(), paths.end(), "-"); count > 1)
+    throw core::UsageError("- (the standard input) is given {} times, but can be read only once", count);
+}
+
 std::unique_ptr<ByteSource> make_memory_source(std::string_view bytes) {
   return std::make_unique<MemorySource>(bytes);
 }

@@ -24,6 +24,9 @@ class ByteSource {
 /// neither.
 std::unique_ptr<ByteSource> open_byte_source(core::FileSystem& fs, const std::string& path);
 
+/// Throws UsageError when `-`, which can be read only once, is there more than once.
+void check_standard_input_is_given_once(std::span<const std::string> paths);
+
 /// A source over bytes in memory, which must outlive it.
 std::unique_ptr<ByteSource> make_memory_source(std::string_view bytes);
 

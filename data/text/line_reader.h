@@ -10,6 +10,9 @@
 
 namespace athanor::text {
 
+/// Lines of documents, in every command that reads them: what docs/data_formats.md promises.
+inline constexpr uint64_t kMaxLineBytes = uint64_t{256} << 20;
+
 struct Line {
   std::string_view bytes;    ///< without the line end (LF or CRLF); valid until the next call
   uint64_t number = 0;       ///< from 1

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "core/error.h"
 #include "core/json.h"
+#include "data/text/utf8.h"
 #include "data/tokenizer/utf8.h"
 
 namespace athanor::data::tokenizer {
@@ -13,7 +15,6 @@ namespace {
 using core::DataError;
 
 constexpr size_t kBlockBytes = size_t{1} << 20;
-constexpr size_t kMaxLineBytes = size_t{1} << 30;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 bool is_json_lines(const std::string& path, TextFormat format) {
@@ -51,7 +52,7 @@ class TextFinder : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
-    problem = error.what();
+    problem = core::json_problem(error);
     return false;
   }
 
@@ -85,6 +86,18 @@ bool starts_visible_character(char first_byte) {
   return byte > ' ' && byte != 0xC2 && (byte < 0xE1 || byte > 0xE3);
 }
 
+// Where `text` stops being UTF-8 text; nothing when all of it is. `goes_on`: more bytes follow, which may
+// complete its last character. A NUL is in no text, but in every second byte of UTF-16.
+std::optional<size_t> first_bad_byte(std::string_view text, bool goes_on) {
+  std::optional<size_t> bad;
+  if (!text::is_valid_utf8(text)) {
+    const Utf8Prefix prefix = valid_utf8_prefix(text);
+    if (!(goes_on && prefix.is_truncated)) bad = prefix.num_valid_bytes;
+  }
+  const size_t nul = text.substr(0, bad.value_or(text.size())).find('\0');
+  return nul == std::string_view::npos ? bad : nul;
+}
+
 // Where a block of `text` may end at the latest: behind a line feed; 0 when there is no such place.
 size_t last_cut(std::string_view text, bool at_any_line) {
   for (size_t end = text.size(); end > 0;) {
@@ -104,20 +117,20 @@ std::string text_of_json_line(std::string_view line, const std::string& where) {
   const bool is_complete = nlohmann::json::sax_parse(line.begin(), line.end(), &finder);
   if (!finder.problem.empty()) throw DataError("{}: not valid JSON: {}", where, finder.problem);
   if (!is_complete || !finder.found)
-    throw DataError("{}: expected a JSON object with a string \"text\", found {}", where,
-                    to_valid_utf8(line.substr(0, 60)));
+    throw DataError("{}: expected a JSON object with a string \"text\", found {}", where, excerpt(line));
   return std::move(finder.text);
 }
 
 void for_each_text(const TextBlock& block, const std::function<void(std::string_view)>& visit) {
-  if (!block.is_json_lines) return visit(to_valid_utf8(block.bytes));
+  if (!block.is_json_lines) return visit(block.bytes);
   for_each_line(block, [&](std::string_view line, uint64_t number) {
     if (!is_blank(line)) visit(text_of_json_line(line, fmt::format("{}:{}", block.path, number)));
   });
 }
 
-TextBlockReader::TextBlockReader(core::FileSystem& fs, std::vector<std::string> paths, TextFormat format)
-    : fs_(fs), paths_(std::move(paths)), format_(format) {
+TextBlockReader::TextBlockReader(core::FileSystem& fs, std::vector<std::string> paths, TextFormat format,
+                                 uint64_t max_line_bytes)
+    : fs_(fs), paths_(std::move(paths)), format_(format), max_line_bytes_(max_line_bytes) {
   for (const auto& path : paths_) {
     is_json_lines(path, format_);
     const bool is_there = path == "-" || (fs_.exists(path) && !fs_.is_directory(path));
@@ -143,6 +156,34 @@ void TextBlockReader::fill(size_t wanted_bytes) {
   }
 }
 
+void TextBlockReader::check_is_text() const {
+  const auto bad = first_bad_byte(rest_, source_ != nullptr);
+  if (!bad) return;
+  const auto line =
+      static_cast<size_t>(next_line_) +
+      static_cast<size_t>(std::count(rest_.begin(), rest_.begin() + static_cast<ptrdiff_t>(*bad), '\n'));
+  throw DataError(
+      "{}:{}: not UTF-8 text (byte 0x{:02x}); convert the file to UTF-8 first (`athanor clean` reads other "
+      "encodings)",
+      paths_[next_path_ - 1], line, static_cast<unsigned char>(rest_[*bad]));
+}
+
+// Reads on until there is a place to cut. Within the longest line there must be a line end, if not one before
+// a visible character.
+size_t TextBlockReader::find_block_end(bool is_json_lines) {
+  const size_t longest = static_cast<size_t>(max_line_bytes_) + 1;  // with its line feed
+  for (size_t wanted = kBlockBytes;; wanted *= 2) {
+    const bool is_last_try = wanted >= longest;
+    fill(std::min(wanted, longest));
+    if (!is_json_lines) check_is_text();
+    if (!source_) return rest_.size();
+    if (const size_t end = last_cut(rest_, is_json_lines || is_last_try); end > 0) return end;
+    if (is_last_try)
+      throw DataError("{}:{}: a line has more than {} bytes", paths_[next_path_ - 1], next_line_,
+                      max_line_bytes_);
+  }
+}
+
 bool TextBlockReader::next(TextBlock& block) {
   for (fill(1); rest_.empty(); fill(1)) {
     if (next_path_ == paths_.size()) return false;
@@ -150,13 +191,7 @@ bool TextBlockReader::next(TextBlock& block) {
   }
   block.path = paths_[next_path_ - 1];
   block.is_json_lines = is_json_lines(block.path, format_);
-  size_t end = 0;
-  for (size_t wanted = kBlockBytes; end == 0; wanted *= 2) {
-    if (wanted > kMaxLineBytes)
-      throw DataError("{}:{}: a line has more than {} bytes", block.path, next_line_, kMaxLineBytes);
-    fill(wanted);
-    end = source_ ? last_cut(rest_, block.is_json_lines) : rest_.size();
-  }
+  const size_t end = find_block_end(block.is_json_lines);
   block.bytes = rest_.substr(0, end);
   rest_.erase(0, end);
   block.first_line = next_line_;

@@ -10,7 +10,9 @@
 #include "data/tokenizer/merge_trainer.h"
 #include "data/tokenizer/pre_tokenizer.h"
 #include "data/tokenizer/presets.h"
+#include "data/tokenizer/regex.h"
 #include "data/tokenizer/text_blocks.h"
+#include "data/tokenizer/utf8.h"
 
 namespace athanor::data::tokenizer {
 namespace {
@@ -23,22 +25,23 @@ constexpr uint64_t kMinMemoryLimitBytes = uint64_t{16} << 20;
 
 void check(const TrainerOptions& options) {
   if (options.vocab_size < kNumBytes + options.added_tokens.size() || options.vocab_size > (size_t{1} << 24))
-    throw UsageError("expected a vocabulary size from {} (256 bytes and {} special tokens) to {}, found {}",
-                     kNumBytes + options.added_tokens.size(), options.added_tokens.size(), size_t{1} << 24,
-                     options.vocab_size);
+    throw UsageError("--vocab-size {}: expected from {} (256 bytes and {} special tokens) to {}",
+                     options.vocab_size, kNumBytes + options.added_tokens.size(), options.added_tokens.size(),
+                     size_t{1} << 24);
   if (options.memory_limit_bytes < kMinMemoryLimitBytes)
-    throw UsageError("expected a memory limit of at least {} bytes, found {}", kMinMemoryLimitBytes,
+    throw UsageError("--memory-limit: expected at least {} MiB, found {} bytes", kMinMemoryLimitBytes >> 20,
                      options.memory_limit_bytes);
   if (options.max_token_bytes == 1)
-    throw UsageError("expected a token length of at least 2 bytes, or 0, found 1");
+    throw UsageError("--max-token-bytes 1: expected at least 2, or 0 for no limit");
   std::set<std::string> seen;
   for (const auto& token : options.added_tokens)
     if (token.content.empty() || !seen.insert(token.content).second)
-      throw UsageError("expected special tokens that are distinct and not empty, found \"{}\"",
-                       token.content);
+      throw UsageError("--special-token \"{}\": expected tokens that are distinct and not empty",
+                       excerpt(token.content));
   if (!options.bos_token.empty() && !seen.count(options.bos_token))
-    throw UsageError("the begin token \"{}\" is not one of the special tokens; add it to them",
-                     options.bos_token);
+    throw UsageError(
+        "--bos-token \"{}\" is not one of the special tokens; add it to them with --special-token",
+        excerpt(options.bos_token));
 }
 
 // Counts the words of the files round by round. A round is a fixed amount of text, whatever the number of
@@ -192,9 +195,18 @@ std::vector<AddedToken> deepseek_added_tokens() {
   return tokens;
 }
 
+void check_regexes(const std::vector<std::string>& regexes) {
+  for (const auto& regex : regexes) try {
+      Pattern::regex(regex, "--regex");
+    } catch (const core::DataError& error) {
+      throw UsageError(error.what());
+    }
+}
+
 TrainedTokenizer train_tokenizer(const std::vector<std::string>& paths, const TrainerOptions& options,
                                  core::FileSystem& fs) {
   check(options);
+  text::check_standard_input_is_given_once(paths);
   const Json rules = byte_level_pre_tokenizer(options.patterns);
   const std::string name = "the splitting rules";
   const PreTokenizer pre_tokenizer(JsonCursor(rules, name));

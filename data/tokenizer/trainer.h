@@ -42,6 +42,10 @@ struct TrainedTokenizer {
   TrainingReport report;
 };
 
+/// Throws UsageError that names --regex for a splitting rule of the command line that is no usable regular
+/// expression.
+void check_regexes(const std::vector<std::string>& regexes);
+
 /// Trains on `paths` (see text_blocks.h). The result is the same for any number of threads.
 /// Errors: UsageError for options that do not fit together, MissingInputError, DataError naming file and
 /// line.

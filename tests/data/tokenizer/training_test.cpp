@@ -280,6 +280,104 @@ TEST_F(TrainingTest, BadInputIsNamedByFileAndLine) {
                core::DataError);
 }
 
+std::string message_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const core::Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+bool mentions(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST_F(TrainingTest, PlainTextThatIsNotUtf8IsRefused) {
+  const std::string many_lines = [] {
+    std::string lines;
+    for (int i = 0; i < 400000; ++i) lines += "line\n";
+    return lines;
+  }();
+  const struct {
+    const char* name;
+    std::string content;
+    const char* expected;
+  } kCases[] = {
+      {"gb.txt", "plain\n\xD6\xD0\xCE\xC4\n", "gb.txt:2: not UTF-8 text (byte 0xd6)"},
+      {"utf16.txt", std::string("\xFF\xFEh\0i\0\n\0", 8), "utf16.txt:1: not UTF-8 text (byte 0xff)"},
+      {"no-mark.txt", std::string("h\0i\0\n\0", 6), "no-mark.txt:1: not UTF-8 text (byte 0x00)"},
+      {"elf.txt",
+       std::string("\x7F"
+                   "ELF\2\1\1\0\xFF",
+                   9),
+       "elf.txt:1: not UTF-8 text (byte 0x00)"},
+      {"late.txt", many_lines + "\xE4\xBD", "late.txt:400001: not UTF-8 text (byte 0xe4)"},
+      {"one-line.txt", std::string(3 << 20, 'x') + "\xFF\n", "one-line.txt:1: not UTF-8 text (byte 0xff)"},
+  };
+  for (const auto& c : kCases) {
+    const auto path = write(c.name, c.content);
+    const std::string message = message_of([&] { train_tokenizer({path}, options_for(300)); });
+    EXPECT_TRUE(mentions(message, c.expected) && mentions(message, "athanor clean")) << message;
+  }
+  // A character across the border of what is read at once is no fault.
+  EXPECT_NO_THROW(
+      train_tokenizer({write("good.txt", std::string((1 << 20) - 1, 'x') + "中文")}, options_for(300)));
+}
+
+TEST_F(TrainingTest, LinesHaveALimit) {
+  EXPECT_EQ(text::kMaxLineBytes, uint64_t{256} << 20);
+  const auto blocks = [&](const std::string& name, const std::string& content) {
+    TextBlockReader reader(core::posix_file_system(), {write(name, content)}, TextFormat::kByName, 10);
+    size_t num_blocks = 0;
+    for (TextBlock block; reader.next(block);) ++num_blocks;
+    return std::to_string(num_blocks);
+  };
+  const auto outcome = [&](const std::string& name, const std::string& content) {
+    std::string blocks_read;
+    const std::string message = message_of([&] { blocks_read = blocks(name, content); });
+    return blocks_read.empty() ? message : blocks_read;
+  };
+  EXPECT_EQ(outcome("a.jsonl", "1234567890\n1234567890"), "2");
+  EXPECT_TRUE(mentions(outcome("b.jsonl", "1\n12345678901\n"), "b.jsonl:2: a line has more than 10 bytes"));
+  EXPECT_EQ(outcome("c.txt", " 123456\n 123456\n 123456\n"), "3");  // no line starts with a visible character
+  EXPECT_TRUE(mentions(outcome("d.txt", "1\n12345678901"), "d.txt:2: a line has more than 10 bytes"));
+}
+
+TEST_F(TrainingTest, MessagesNameTheOptionAndTheColumn) {
+  const auto path = write("a.jsonl", "{\"text\": \"x\"}\n");
+  const auto refusal = [&](auto change) {
+    auto options = options_for(400);
+    change(options);
+    return message_of([&] { train_tokenizer({path}, options); });
+  };
+  EXPECT_TRUE(mentions(refusal([](auto& o) { o.vocab_size = 10; }), "--vocab-size 10"));
+  EXPECT_TRUE(mentions(refusal([](auto& o) { o.max_token_bytes = 1; }), "--max-token-bytes 1"));
+  EXPECT_TRUE(mentions(refusal([](auto& o) { o.bos_token = "<s>"; }), "--bos-token"));
+  EXPECT_TRUE(mentions(message_of([] {
+                         check_regexes({"a+", "("});
+                       }),
+                       "--regex: the regular expression \"(\""));
+  EXPECT_THROW(check_regexes({"("}), core::UsageError);
+  EXPECT_NO_THROW(check_regexes({"a+", R"(\p{L})"}));
+  EXPECT_THROW(train_tokenizer({"-", path, "-"}, options_for(300)), core::UsageError);
+
+  const auto bad = write("bad.jsonl", "{\"text\": \"x\"}\n{\"text\": 1e}\n");
+  const std::string message = message_of([&] { train_tokenizer({bad}, options_for(300)); });
+  EXPECT_TRUE(mentions(message, "bad.jsonl:2: not valid JSON: column 12: ")) << message;
+  EXPECT_FALSE(mentions(message, "json.exception") || mentions(message, "line 1")) << message;
+}
+
+TEST_F(TrainingTest, LongTextsAreCutInMessages) {
+  const std::string pattern = std::string(79, 'a') + "中" + std::string(200000, 'b') + "(";
+  const std::string message = message_of([&] { check_regexes({pattern}); });
+  EXPECT_LT(message.size(), 300u);
+  EXPECT_TRUE(mentions(message, "aa中…\" is not valid")) << message;
+  const auto bad = write("long.jsonl", "{\"text\": \"" + std::string(200000, 'c') + "中\xFF\"}\n");
+  const std::string problem = message_of([&] { train_tokenizer({bad}, options_for(300)); });
+  EXPECT_LT(problem.size(), 500u) << problem;
+}
+
 TEST_F(TrainingTest, BlocksAreWholeLinesAndCoverTheFiles) {
   std::mt19937_64 random(8);
   std::string text;
