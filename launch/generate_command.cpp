@@ -29,14 +29,21 @@ struct GenerateArguments {
   bool as_json = false;
 };
 
-std::string text_of(const std::vector<int64_t>& ids, const OpenModel& opened) {
-  if (!opened.tokenizer) return "";
-  return opened.tokenizer->decode(std::vector<uint32_t>(ids.begin(), ids.end()),
-                                  /*skip_special_tokens=*/true);
+// As the tokenizer counts them; ids that were checked against the vocabulary.
+std::vector<uint32_t> token_ids(const std::vector<int64_t>& ids) {
+  return {ids.begin(), ids.end()};
 }
 
-std::string json_line(const std::vector<int64_t>& ids, const OpenModel& opened) {
-  return json({{"text", text_of(ids, opened)}, {"ids", ids}}).dump() + "\n";
+std::string continuation_of(const std::vector<int64_t>& prompt, const std::vector<int64_t>& ids,
+                            const OpenModel& opened) {
+  if (!opened.tokenizer) return "";
+  return opened.tokenizer->decode_continuation(token_ids(prompt), token_ids(ids),
+                                               /*skip_special_tokens=*/true);
+}
+
+std::string json_line(const std::vector<int64_t>& prompt, const std::vector<int64_t>& ids,
+                      const OpenModel& opened) {
+  return json({{"text", continuation_of(prompt, ids, opened)}, {"ids", ids}}).dump() + "\n";
 }
 
 void check_prompt_is_text(const std::string& prompt) {
@@ -75,10 +82,10 @@ void continue_prompt(const GenerateArguments& arguments, OpenModel& opened) {
       ids_of({{"prompt", *arguments.prompt}}, "prompt", opened, "--prompt")};
   if (arguments.as_json) {
     const auto outputs = inference::generate(*opened.model, prompts, arguments.options);
-    print(json_line(outputs.front(), opened));
+    print(json_line(prompts.front(), outputs.front(), opened));
     return warn_of_full_context(opened, prompts, outputs, arguments.options);
   }
-  IncrementalDecoder decoder(*opened.tokenizer, /*skip_special_tokens=*/true);
+  IncrementalDecoder decoder(*opened.tokenizer, /*skip_special_tokens=*/true, token_ids(prompts.front()));
   print(*arguments.prompt);
   const auto outputs =
       inference::generate(*opened.model, prompts, arguments.options,
@@ -96,7 +103,7 @@ void generate_file(const GenerateArguments& arguments, OpenModel& opened) {
   });
   std::string lines;
   const auto outputs = inference::generate(*opened.model, prompts, arguments.options);
-  for (const auto& ids : outputs) lines += json_line(ids, opened);
+  for (size_t i = 0; i < prompts.size(); ++i) lines += json_line(prompts[i], outputs[i], opened);
   core::write_file_atomically(core::posix_file_system(), arguments.output, lines);
   warn_of_full_context(opened, prompts, outputs, arguments.options);
 }

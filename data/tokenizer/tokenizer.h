@@ -42,6 +42,12 @@ class Tokenizer {
   /// nothing.
   std::string decode(std::span<const uint32_t> ids, bool skip_special_tokens = false) const;
 
+  /// The text that `ids` add behind `context`, where a rule for the start of a text does not apply (the
+  /// decoders of Llama 2 leave out its first space). decode(context) and this together are the text of all
+  /// ids, save where a character of fallback bytes is spread over both.
+  std::string decode_continuation(std::span<const uint32_t> context, std::span<const uint32_t> ids,
+                                  bool skip_special_tokens = false) const;
+
   /// Largest id + 1, added tokens included.
   uint32_t vocab_size() const;
   std::optional<uint32_t> token_to_id(std::string_view token) const;
@@ -69,28 +75,34 @@ class Tokenizer {
 /// Turns ids into text as they arrive. What it gives is complete UTF-8: a character that is spread over
 /// tokens comes with the last of them. All it gave and `finish()` together are the text that `decode` gives
 /// for all ids; only a run of fallback bytes ("<0xNN>" tokens) that ends up ill-formed may differ, since text
-/// cannot be taken back.
+/// cannot be taken back. With a context they are what `decode_continuation` gives.
 class IncrementalDecoder {
  public:
-  explicit IncrementalDecoder(Tokenizer tokenizer, bool skip_special_tokens = false);
+  /// `context`: ids whose text is there already; what comes goes on from it.
+  explicit IncrementalDecoder(Tokenizer tokenizer, bool skip_special_tokens = false,
+                              std::span<const uint32_t> context = {});
   ~IncrementalDecoder();
   IncrementalDecoder(IncrementalDecoder&&) noexcept;
   IncrementalDecoder& operator=(IncrementalDecoder&&) noexcept;
 
   /// The text that `id` completes; often empty.
   std::string push(uint32_t id);
-  /// What was held back, with U+FFFD for bytes that never became a character. Then starts anew.
+  /// What was held back, with U+FFFD for bytes that never became a character. Then starts anew, without
+  /// context.
   std::string finish();
 
  private:
   std::string push_bytes(uint32_t id);
   std::string push_tokens(uint32_t id);
+  std::string text_not_shown() const;
 
   Tokenizer tokenizer_;
   bool skip_special_tokens_;
-  std::string pending_bytes_;     ///< byte-level decoders: the start of a character
+  std::string pending_bytes_;  ///< byte-level decoders: the start of a character
+  bool starts_in_context_ =
+      false;                      ///< the first of them come from the context, whose text shows U+FFFD there
   std::vector<uint32_t> window_;  ///< other decoders: the last ids, decoded together
-  size_t num_shown_ = 0;          ///< ids at the start of `window_` whose text was given
+  size_t num_shown_ = 0;          ///< ids at the start of `window_` whose text was given, or is the context's
 };
 
 }  // namespace athanor::data::tokenizer

@@ -72,6 +72,23 @@ TEST(Tokenizer, IncrementalDecodingGivesWholeCharacters) {
   }
 }
 
+TEST(Tokenizer, AContinuationCompletesTheCharacterOfItsContext) {
+  TinyJson fallback = tiny_characters({"a", "<0xE4>", "<0xBD>", "<0xA0>"}, {});
+  fallback["decoder"] = {{"type", "ByteFallback"}};
+  const Ids ni = load(tiny_byte_level()).encode("你");
+  const struct {
+    Tokenizer tokenizer;
+    Ids context, ids, broken;
+  } kCases[] = {{load(tiny_byte_level()), {'x', ni[0], ni[1]}, {ni[2], 'y'}, {'y'}},
+                {load(fallback), {0, 1, 2}, {3, 0}, {0}}};
+  for (const auto& c : kCases) {
+    const std::string last = c.tokenizer.decode(c.broken);
+    EXPECT_EQ(c.tokenizer.decode_continuation(c.context, c.ids), "你" + last);
+    EXPECT_EQ(c.tokenizer.decode_continuation(c.context, c.broken), last);
+    EXPECT_EQ(c.tokenizer.decode_continuation(c.context, {}), "");
+  }
+}
+
 TEST(Tokenizer, HandlesUnknownCharacters) {
   const struct {
     bool fuse;

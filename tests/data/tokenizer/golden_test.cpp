@@ -133,6 +133,36 @@ TEST_F(TokenizerFixture, IncrementalDecodingAddsUpToTheWhole) {
   }
 }
 
+TEST_F(TokenizerFixture, ContinuationsGoOnFromTheirContext) {
+  for (const auto& name : tokenizer_names()) {
+    const Tokenizer tokenizer = load(name);
+    for (const auto& text : strings_) {
+      const Ids ids = tokenizer.encode(text, true);
+      const std::string whole = tokenizer.decode(ids, true);
+      for (const size_t num_given : {size_t{1}, ids.size() / 3, ids.size() / 2}) {
+        const auto given = std::span(ids).first(std::min(num_given, ids.size()));
+        const std::string before = tokenizer.decode(given, true);
+        if (!whole.starts_with(before) || before.ends_with("\uFFFD")) continue;  // cut within a character
+        ASSERT_EQ(before + tokenizer.decode_continuation(given, std::span(ids).subspan(given.size()), true),
+                  whole)
+            << name << ": " << text;
+      }
+    }
+  }
+}
+
+TEST_F(TokenizerFixture, AContinuationKeepsItsFirstSpace) {
+  const Tokenizer tokenizer = load("llama2_style");
+  const Ids prompt = tokenizer.encode("Hello", true), world = tokenizer.encode("world");
+  ASSERT_EQ(tokenizer.decode(world), "world");
+  EXPECT_EQ(tokenizer.decode_continuation(prompt, world, true), " world");
+  EXPECT_EQ(tokenizer.decode_continuation({}, world, true), "world");
+  IncrementalDecoder decoder(tokenizer, true, prompt);
+  std::string streamed;
+  for (const uint32_t id : world) streamed += decoder.push(id);
+  EXPECT_EQ(streamed + decoder.finish(), " world");
+}
+
 TEST_F(TokenizerFixture, TrainingGivesTheSameMergesAndVocabulary) {
   const auto expected = json::parse(std::ifstream(fixture_folder() / "bpe_train_expected.json"));
   const auto corpus = std::filesystem::temp_directory_path() / "athanor-golden-corpus.jsonl";
