@@ -54,7 +54,9 @@ json to_json(const Hdf5Contents& contents) {
   for (const auto& [name, layout] : contents.datasets) datasets[name] = to_json(layout);
   for (const auto& [name, value] : contents.attributes)
     std::visit([&, &key = name](const auto& v) { attributes[key] = v; }, value);
-  return {{"datasets", std::move(datasets)}, {"attributes", std::move(attributes)}};
+  return {{"hdf5_bytes", contents.hdf5_bytes},
+          {"datasets", std::move(datasets)},
+          {"attributes", std::move(attributes)}};
 }
 
 json probe_or_error(const Question& question, size_t index) {
@@ -222,7 +224,14 @@ DatasetLayout layout_from_json(const json& report, uint64_t file_bytes, const st
 }
 
 Hdf5Contents contents_from_json(const json& report, const std::string& path, uint64_t file_bytes) {
-  Hdf5Contents contents{.path = path, .file_bytes = file_bytes, .datasets = {}, .attributes = {}};
+  Hdf5Contents contents{.path = path,
+                        .file_bytes = file_bytes,
+                        .hdf5_bytes = report.at("hdf5_bytes").get<uint64_t>(),
+                        .datasets = {},
+                        .attributes = {}};
+  if (contents.hdf5_bytes > file_bytes)
+    throw DataError("{}: {} bytes, but its HDF5 data ends at byte {}; the file is incomplete", path,
+                    file_bytes, contents.hdf5_bytes);
   for (const auto& [name, layout] : report.at("datasets").items())
     contents.datasets.emplace(
         name, layout_from_json(layout, file_bytes, fmt::format("{}: dataset /{}", path, name)));

@@ -26,6 +26,7 @@ namespace athanor::data {
 struct Hdf5Contents {
   std::string path;
   uint64_t file_bytes = 0;
+  uint64_t hdf5_bytes = 0;  ///< where the HDF5 data ends, as its superblock says; at most file_bytes
   std::map<std::string, DatasetLayout, std::less<>> datasets;  ///< those asked for that are there
   std::map<std::string, std::variant<uint64_t, std::string>, std::less<>>
       attributes;  ///< likewise, of the root

@@ -30,6 +30,13 @@ Hdf5Handle open_file(const std::string& path) {
   return file;
 }
 
+uint64_t end_of_data(hid_t file, const std::string& path) {
+  haddr_t end = HADDR_UNDEF;
+  if (H5Fget_eoa(file, &end) < 0 || end == HADDR_UNDEF)
+    throw DataError("{}: no end of the HDF5 data ({})", path, hdf5_reason());
+  return end;
+}
+
 void check_integer(hid_t type, const std::string& what) {
   const size_t bytes = H5Tget_size(type);
   const bool is_plain = H5Tget_sign(type) == H5T_SGN_NONE && H5Tget_precision(type) == 8 * bytes &&
@@ -163,8 +170,12 @@ std::variant<uint64_t, std::string> read_attribute(hid_t file, const std::string
 Hdf5Contents probe_hdf5(const std::string& path, uint64_t file_bytes,
                         std::span<const std::string_view> datasets,
                         std::span<const std::string_view> attributes) {
-  Hdf5Contents contents{.path = path, .file_bytes = file_bytes, .datasets = {}, .attributes = {}};
   const Hdf5Handle file = open_file(path);
+  Hdf5Contents contents{.path = path,
+                        .file_bytes = file_bytes,
+                        .hdf5_bytes = end_of_data(file.id(), path),
+                        .datasets = {},
+                        .attributes = {}};
   for (const std::string_view view : datasets) {
     const std::string name(view), what = fmt::format("{}: dataset /{}", path, name);
     if (is_present(file.id(), name, what))

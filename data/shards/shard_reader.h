@@ -1,5 +1,5 @@
 // Reads one token shard at any place. Opening checks the structure (names, types, sizes, first and last
-// offset) but reads no tokens; `verify_shard` (shard_verify.h) checks every byte.
+// offset) but reads no tokens; `verify_shard` (shard_verify.h) checks all data.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +33,8 @@ class ShardReader {
 
   const std::string& path() const { return contents_.path; }
   uint64_t file_bytes() const { return contents_.file_bytes; }
+  /// Where the HDF5 data ends; behind it lies what does not belong to the shard.
+  uint64_t hdf5_bytes() const { return contents_.hdf5_bytes; }
   uint64_t num_tokens() const { return tokens_->num_elements; }
   uint64_t num_documents() const { return offsets_->num_elements - 1; }
   uint64_t token_bytes() const { return tokens_->element_bytes; }

@@ -1,4 +1,4 @@
-// Checks every byte of a shard, and tells what is in it.
+// Checks all data of a shard, and tells what is in it.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,9 @@
 
 namespace athanor::data {
 
-/// Reads the whole shard: offsets never fall, every token is in the vocabulary, every name index has a name,
-/// and the content has the digest that is stored. Throws DataError at the first violation.
+/// Reads all data of the shard: offsets never fall, every token is in the vocabulary, every name index has a
+/// name, the content has the digest that is stored, and nothing follows the HDF5 data. Throws DataError at
+/// the first violation.
 void verify_shard(const ShardReader& shard);
 
 /// A value of a per-document column and how often it occurs.

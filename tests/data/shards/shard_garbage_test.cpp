@@ -46,6 +46,16 @@ TEST_F(ShardGarbage, TruncatedAnywhere) {
     EXPECT_FALSE(is_accepted(good_.substr(0, length))) << length << " of " << good_.size() << " bytes";
 }
 
+TEST_F(ShardGarbage, BytesBehindTheEnd) {
+  for (const std::string& tail : {std::string("x"), std::string(5000, '\0'), good_}) {
+    write_file(path("bad.h5"), good_ + tail);
+    EXPECT_NE(refusal(path("bad.h5"))
+                  .find(fmt::format("{} bytes follow the end of the HDF5 data at byte {}", tail.size(),
+                                    good_.size())),
+              std::string::npos);
+  }
+}
+
 TEST_F(ShardGarbage, OneByteChangedAnywhere) {
   // A changed byte that verify accepts must be one that no reader looks at.
   for (size_t at = 0; at < good_.size(); at += 1 + good_.size() / 250) {
