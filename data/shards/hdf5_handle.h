@@ -41,7 +41,8 @@ class Hdf5Handle {
 /// Taken around every use of the library. The first call also silences the library's own printing.
 std::unique_lock<std::mutex> lock_hdf5();
 
-/// The innermost entry of the library's error stack: what really went wrong.
+/// What really went wrong: the system's words for a failed system call, else the innermost entry of the
+/// library's error stack.
 std::string hdf5_reason();
 
 }  // namespace athanor::data

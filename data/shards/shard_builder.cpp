@@ -15,6 +15,7 @@ namespace {
 constexpr size_t kBatchDocuments = 4096;
 constexpr size_t kBatchBytes = size_t{8} << 20;
 constexpr std::string_view kDigits = "0123456789";
+constexpr size_t kMinNumberDigits = 3, kMaxNumberDigits = 15;
 
 struct NumberedName {
   std::string before;  ///< with the directory
@@ -22,26 +23,36 @@ struct NumberedName {
   std::string after;
 };
 
+bool is_shard_number(std::string_view text) {
+  return text.size() >= kMinNumberDigits && text.size() <= kMaxNumberDigits &&
+         text.find_first_not_of(kDigits) == std::string_view::npos;
+}
+
 NumberedName split_number(const std::string& path) {
   const size_t name_start = path.find_last_of('/') == std::string::npos ? 0 : path.find_last_of('/') + 1;
   size_t stem_end = path.find_last_of('.');
   if (stem_end == std::string::npos || stem_end <= name_start) stem_end = path.size();
-  const size_t last = path.find_last_of(kDigits, stem_end - 1);
-  if (last == std::string::npos || last < name_start)
+  size_t first = stem_end;
+  while (first > name_start && kDigits.find(path[first - 1]) != std::string_view::npos) --first;
+  if (!is_shard_number(std::string_view(path).substr(first, stem_end - first)))
     return {path.substr(0, stem_end) + "-", "00000", path.substr(stem_end)};
-  const size_t before = path.find_last_not_of(kDigits, last);
-  const size_t first = before == std::string::npos || before < name_start ? name_start : before + 1;
-  return {path.substr(0, first), path.substr(first, last + 1 - first), path.substr(last + 1)};
+  return {path.substr(0, first), path.substr(first, stem_end - first), path.substr(stem_end)};
 }
 
-/// Files of the same numbered family that are there already.
-std::vector<std::string> existing_family(const std::string& output) {
+uint64_t value_of(std::string_view digits) {
+  uint64_t value = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  return value;
+}
+
+/// Files that are there already and belong to the row of shards that begins with `output`.
+std::vector<std::string> existing_row(const std::string& output) {
   const NumberedName name = split_number(output);
   std::vector<std::string> found;
   for (const std::string& path : core::glob(name.before + "*" + name.after)) {
     const std::string_view number = std::string_view(path).substr(
         name.before.size(), path.size() - name.before.size() - name.after.size());
-    if (!number.empty() && number.find_first_not_of(kDigits) == std::string_view::npos) found.push_back(path);
+    if (is_shard_number(number) && value_of(number) >= value_of(name.digits)) found.push_back(path);
   }
   return found;
 }
@@ -56,6 +67,7 @@ bool is_for_validation(const std::string& text, double fraction) {
 
 void check_options(const ShardBuildOptions& options) {
   if (options.inputs.empty()) throw core::UsageError("no input files; name them with --input");
+  text::check_standard_input_is_given_once(options.inputs);
   if (options.output.empty()) throw core::UsageError("no output file; name it with --output");
   if (!(options.validation_fraction >= 0 && options.validation_fraction < 1))
     throw core::UsageError("--validation-fraction {}: expected 0 or more and less than 1",
@@ -90,9 +102,12 @@ class ShardSeries {
     create_parent(fs_, output_);
   }
 
-  void add(std::span<const uint32_t> tokens, const DocumentLabels& labels) {
+  /// `where` the document comes from, for messages.
+  void add(std::span<const uint32_t> tokens, const DocumentLabels& labels, const std::string& where) {
     if (is_full(tokens.size())) finish_current();
     if (!current_) start_next();
+    if (const std::string excess = current_->find_label_excess(labels); !excess.empty())
+      throw core::DataError("{}: {}", where, excess);
     current_->add_document(tokens, labels);
   }
 
@@ -113,7 +128,8 @@ class ShardSeries {
     return current_ && max_tokens_ > 0 && current_->num_tokens() + more > max_tokens_;
   }
   void start_next() {
-    const std::string path = max_tokens_ > 0 ? numbered_path(output_, finished_.size()) : output_;
+    const std::string path =
+        max_tokens_ > 0 ? numbered_path(output_, shard_number(output_) + finished_.size()) : output_;
     current_ = std::make_unique<ShardWriter>(fs_, path, writer_options_);
   }
   void finish_current() {
@@ -133,6 +149,7 @@ class ShardSeries {
 struct Batch {
   std::vector<std::string> texts;
   std::vector<DocumentLabels> labels;
+  std::vector<std::string> places;  ///< where each comes from
   size_t num_bytes = 0;
 
   bool is_full() const { return texts.size() >= kBatchDocuments || num_bytes >= kBatchBytes; }
@@ -140,10 +157,12 @@ struct Batch {
     num_bytes += document.text.size();
     texts.push_back(std::move(document.text));
     labels.push_back(std::move(document.labels));
+    places.push_back(std::move(document.where));
   }
   void clear() {
     texts.clear();
     labels.clear();
+    places.clear();
     num_bytes = 0;
   }
 };
@@ -174,7 +193,7 @@ class Builder {
  private:
   std::vector<std::string> earlier_shards() const {
     if (options_.max_tokens_per_shard == 0) return {};
-    std::vector<std::string> earlier = existing_family(options_.output);
+    std::vector<std::string> earlier = existing_row(options_.output);
     if (!earlier.empty() && !options_.overwrite)
       throw core::CannotWriteError(
           "{} and {} more shards of that name are there already and would mix with the new ones; "
@@ -200,18 +219,18 @@ class Builder {
     const auto tokens = tokenize_(batch_.texts);
     ATHANOR_CHECK(tokens.size() == batch_.texts.size(), "{} texts gave {} token lists", batch_.texts.size(),
                   tokens.size());
-    for (size_t i = 0; i < tokens.size(); ++i) add_document(batch_.texts[i], tokens[i], batch_.labels[i]);
+    for (size_t i = 0; i < tokens.size(); ++i) add_document(i, tokens[i]);
     batch_.clear();
   }
 
-  void add_document(const std::string& text, const std::vector<uint32_t>& tokens,
-                    const DocumentLabels& labels) {
+  void add_document(size_t index, const std::vector<uint32_t>& tokens) {
+    const std::string& text = batch_.texts[index];
     marked_.clear();
     if (options_.bos_id) marked_.push_back(*options_.bos_id);
     marked_.insert(marked_.end(), tokens.begin(), tokens.end());
     if (options_.eos_id) marked_.push_back(*options_.eos_id);
     const bool is_validation = is_for_validation(text, options_.validation_fraction);
-    (is_validation ? *validation_ : train_).add(marked_, labels);
+    (is_validation ? *validation_ : train_).add(marked_, batch_.labels[index], batch_.places[index]);
     ++summary_.num_documents;
     summary_.num_text_bytes += text.size();
     summary_.num_tokens += marked_.size();
@@ -254,9 +273,13 @@ class Builder {
 
 }  // namespace
 
-std::string numbered_path(const std::string& path, uint64_t index) {
+std::string numbered_path(const std::string& path, uint64_t number) {
   const NumberedName name = split_number(path);
-  return fmt::format("{}{:0{}}{}", name.before, index, name.digits.size(), name.after);
+  return fmt::format("{}{:0{}}{}", name.before, number, name.digits.size(), name.after);
+}
+
+uint64_t shard_number(const std::string& path) {
+  return value_of(split_number(path).digits);
 }
 
 ShardBuildSummary build_shards(core::FileSystem& fs, const ShardBuildOptions& options,

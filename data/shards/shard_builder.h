@@ -23,7 +23,7 @@ using Tokenize = std::function<std::vector<std::vector<uint32_t>>(std::span<cons
 struct ShardBuildOptions {
   std::vector<std::string> inputs = {};  ///< JSON lines files
   std::string text_key = "text";
-  std::string output = {};             ///< the first shard; with a cap, its last digits count up
+  std::string output = {};  ///< the shard; with a cap, the first of a row of numbered ones (`numbered_path`)
   uint64_t max_tokens_per_shard = 0;   ///< 0: one shard
   double validation_fraction = 0;      ///< of the documents, [0, 1)
   std::string validation_output = {};  ///< one shard; required with a fraction
@@ -31,7 +31,8 @@ struct ShardBuildOptions {
   uint64_t vocabulary_size = 0;
   std::optional<uint32_t> bos_id = {};  ///< put before every document
   std::optional<uint32_t> eos_id = {};  ///< put after every document
-  bool overwrite = false;  ///< replace the numbered shards of an earlier build, the surplus ones too
+  bool overwrite =
+      false;  ///< replace numbered shards of an earlier build from the first on, surplus ones too
 };
 
 struct ShardBuildSummary {
@@ -53,9 +54,12 @@ struct ShardBuildSummary {
 ShardBuildSummary build_shards(core::FileSystem& fs, const ShardBuildOptions& options,
                                const Tokenize& tokenize);
 
-/// `path` with the last run of digits of its file name replaced by `index` (same width at least); -00000 is
-/// added before the extension when there are no digits. numbered_path("a/train-00000.h5", 12) ==
-/// "a/train-00012.h5".
-std::string numbered_path(const std::string& path, uint64_t index);
+/// `path` with the number of its shard replaced by `number` (same width at least). Only three or more digits
+/// right before the suffix are such a number; another name gets one: numbered_path("a/train-00000.h5", 12) ==
+/// "a/train-00012.h5", numbered_path("t1-v2.h5", 12) == "t1-v2-00012.h5".
+std::string numbered_path(const std::string& path, uint64_t number);
+
+/// The number of the shard `path`, at which a row that begins with it starts; 0 when its name has none.
+uint64_t shard_number(const std::string& path);
 
 }  // namespace athanor::data

@@ -19,7 +19,6 @@ namespace {
 // Few enough chunks that readers can list them, small enough that a writer costs a few MiB.
 constexpr uint64_t kTokenChunkBytes = uint64_t{4} << 20;
 constexpr uint64_t kDocumentChunkBytes = uint64_t{1} << 20;
-constexpr size_t kMaxNameBytes = 256;
 
 template <typename T>
 std::span<const std::byte> bytes_of(const T& value) {
@@ -68,15 +67,20 @@ struct NameColumn {
   std::vector<std::string> names;
   std::unordered_map<std::string, uint16_t> id_of;
 
+  std::string find_excess(const std::string& name, std::string_view column) const {
+    if (names.size() < kMaxLabelNames || id_of.contains(name)) return "";
+    return fmt::format(
+        "more than {} different values of `{}` in one shard; it has to be a category, not an address",
+        kMaxLabelNames, column);
+  }
+
   uint16_t id(const std::string& name, std::string_view column, const std::string& path) {
     if (const auto known = id_of.find(name); known != id_of.end()) return known->second;
-    if (name.size() > kMaxNameBytes || name.find('\0') != std::string::npos)
-      throw core::DataError("{}: the {} `{}…` is not a name of 1 to {} bytes", path, column,
-                            name.substr(0, 40), kMaxNameBytes);
-    if (names.size() == kMaxLabelNames)
-      throw core::DataError(
-          "{}: more than {} different values of `{}`; it has to be a category, not an address", path,
-          kMaxLabelNames, column);
+    if (name.size() > kMaxLabelBytes || name.find('\0') != std::string::npos)
+      throw core::DataError("{}: the {} of a document is not a name of 1 to {} bytes without NUL", path,
+                            column, kMaxLabelBytes);
+    if (const std::string excess = find_excess(name, column); !excess.empty())
+      throw core::DataError("{}: {}", path, excess);
     const auto next = static_cast<uint16_t>(names.size());
     names.push_back(name);
     id_of.emplace(name, next);
@@ -119,10 +123,9 @@ struct ShardWriter::State {
 void ShardWriter::State::open() {
   fs.create(unfinished.path())->close();  // permission and space problems in the file system's own words
   file = create_file(unfinished.path());
-  tokens.emplace(file.id(), unfinished.path(), std::string(kTokens),
-                 is_narrow() ? H5T_STD_U16LE : H5T_STD_U32LE, kTokenChunkBytes);
-  offsets.emplace(file.id(), unfinished.path(), std::string(kDocumentOffsets), H5T_STD_U64LE,
-                  kDocumentChunkBytes);
+  tokens.emplace(file.id(), path, std::string(kTokens), is_narrow() ? H5T_STD_U16LE : H5T_STD_U32LE,
+                 kTokenChunkBytes);
+  offsets.emplace(file.id(), path, std::string(kDocumentOffsets), H5T_STD_U64LE, kDocumentChunkBytes);
   offsets->append(bytes_of(num_tokens));
 }
 
@@ -144,8 +147,7 @@ void ShardWriter::State::add_tokens(std::span<const uint32_t> document) {
 void ShardWriter::State::add_name(NameColumn& column, std::string_view dataset, const std::string& name) {
   if (!column.ids && name.empty()) return;
   if (!column.ids) {  // the first name: the documents before it have none
-    column.ids.emplace(file.id(), unfinished.path(), std::string(dataset), H5T_STD_U16LE,
-                       kDocumentChunkBytes);
+    column.ids.emplace(file.id(), path, std::string(dataset), H5T_STD_U16LE, kDocumentChunkBytes);
     for (uint64_t document = 0; document < num_documents; ++document)
       column.ids->append(bytes_of(column.id("", dataset, path)));
   }
@@ -155,7 +157,7 @@ void ShardWriter::State::add_name(NameColumn& column, std::string_view dataset, 
 void ShardWriter::State::add_score(float value) {
   if (!score && std::isnan(value)) return;
   if (!score) {
-    score.emplace(file.id(), unfinished.path(), std::string(kScore), H5T_IEEE_F32LE, kDocumentChunkBytes);
+    score.emplace(file.id(), path, std::string(kScore), H5T_IEEE_F32LE, kDocumentChunkBytes);
     const float none = std::numeric_limits<float>::quiet_NaN();
     for (uint64_t document = 0; document < num_documents; ++document) score->append(bytes_of(none));
   }
@@ -176,7 +178,7 @@ void ShardWriter::State::finish_names(NameColumn& column, std::string_view ids, 
   size_t width = 1;
   for (const std::string& name : column.names) width = std::max(width, name.size());
   const Hdf5Handle type = string_type(width);
-  DatasetWriter writer(file.id(), unfinished.path(), std::string(names), type.id(), kDocumentChunkBytes);
+  DatasetWriter writer(file.id(), path, std::string(names), type.id(), kDocumentChunkBytes);
   for (std::string name : column.names) {
     name.resize(width, '\0');
     writer.append(std::as_bytes(std::span(name.data(), name.size())));
@@ -202,11 +204,10 @@ std::string ShardWriter::State::finish_datasets() {
 
 void ShardWriter::State::write_attributes(const std::string& content_digest) {
   const uint64_t version = kShardFormatVersion;
-  write_attribute(file.id(), unfinished.path(), kFormatVersionAttribute, H5T_STD_U64LE, &version);
-  write_attribute(file.id(), unfinished.path(), kVocabularySizeAttribute, H5T_STD_U64LE,
-                  &options.vocabulary_size);
-  write_text_attribute(file.id(), unfinished.path(), kTokenizerDigestAttribute, options.tokenizer_digest);
-  write_text_attribute(file.id(), unfinished.path(), kContentDigestAttribute, content_digest);
+  write_attribute(file.id(), path, kFormatVersionAttribute, H5T_STD_U64LE, &version);
+  write_attribute(file.id(), path, kVocabularySizeAttribute, H5T_STD_U64LE, &options.vocabulary_size);
+  write_text_attribute(file.id(), path, kTokenizerDigestAttribute, options.tokenizer_digest);
+  write_text_attribute(file.id(), path, kContentDigestAttribute, content_digest);
 }
 
 void ShardWriter::State::discard() {
@@ -250,6 +251,11 @@ void ShardWriter::add_document(std::span<const uint32_t> tokens, const DocumentL
   ++state_->num_documents;
 }
 
+std::string ShardWriter::find_label_excess(const DocumentLabels& labels) const {
+  std::string excess = state_->source.find_excess(labels.source, kSource);
+  return excess.empty() ? state_->language.find_excess(labels.language, kLanguage) : excess;
+}
+
 uint64_t ShardWriter::num_tokens() const {
   return state_->num_tokens;
 }
@@ -266,7 +272,7 @@ void ShardWriter::finish() {
   {
     const auto lock = lock_hdf5();
     s.write_attributes(s.finish_datasets());
-    if (!s.file.close()) throw core::IoError("cannot write {}: {}", s.unfinished.path(), hdf5_reason());
+    if (!s.file.close()) throw core::IoError("cannot write {}: {}", s.path, hdf5_reason());
   }
   const auto file = s.fs.open_append(s.unfinished.path());
   file->sync();

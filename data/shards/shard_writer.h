@@ -30,8 +30,12 @@ class ShardWriter {
   ShardWriter& operator=(const ShardWriter&) = delete;
 
   /// Throws DataError when a token is outside the vocabulary, or there are more than 65,535 different sources
-  /// or languages; IoError when the disk does not take it. After an error the writer can only be destroyed.
+  /// or languages, or one is no name (see shard_format.h); IoError when the disk does not take it. After an
+  /// error the writer can only be destroyed.
   void add_document(std::span<const uint32_t> tokens, const DocumentLabels& labels = {});
+
+  /// Says what is wrong when `labels` has one more source or language than a shard can hold; else "".
+  std::string find_label_excess(const DocumentLabels& labels) const;
 
   uint64_t num_tokens() const;
   uint64_t num_documents() const;

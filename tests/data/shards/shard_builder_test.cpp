@@ -134,6 +134,13 @@ TEST_F(ShardBuilder, BadLinesNameFileAndLine) {
       {"{\"text\": 5}\n", "no string"},
       {"{\"text\": \"\xff\xfe\"}\n", "not valid JSON"},
       {"{\"text\": \"a\", \"score\": \"high\"}\n", "`score`"},
+      {"{\"text\": \"a\"}\n{\"text\": \"a\", \"score\": 1e300}\n", "b.jsonl:2: `score` is 1e+300"},
+      {"{\"text\": \"a\", \"score\": 1e999}\n", "b.jsonl:1: not valid JSON: number overflow"},
+      {"\n{\"text\": 1e}\n", "b.jsonl:2: not valid JSON: column 12: syntax error"},
+      {R"({"text": "a", "source": "q\u0000x"})", "b.jsonl:1: `source` holds a NUL"},
+      {R"({"text": "a", "language": "\u0000"})", "b.jsonl:1: `language` holds a NUL"},
+      {"{\"text\": \"a\", \"source\": \"" + std::string(257, 's') + "\"}",
+       "b.jsonl:1: `source` has 257 bytes"},
       {"{\"text\": \"a\", \"source\": 1}\n", "`source`"},
       {std::string("\0\0\0\0", 4) + "\n", "not valid JSON"},
       {"\x1f\x8b\x08 not really", "b.jsonl"},
@@ -153,6 +160,42 @@ TEST_F(ShardBuilder, BadLinesNameFileAndLine) {
       << "temporary files are left";
 }
 
+TEST_F(ShardBuilder, TheSourceThatIsTooManyIsNamedByItsLine) {
+  std::string lines;
+  for (uint64_t i = 0; i < kMaxLabelNames; ++i)
+    lines += fmt::format("{{\"text\": \"a\", \"source\": \"{}\"}}\n", i);
+  build_shards(core::posix_file_system(), options({input("a.jsonl", lines)}), bytes);
+  lines += "{\"text\": \"a\", \"source\": \"7\"}\n{\"text\": \"a\", \"source\": \"one more\"}\n";
+  const std::string message = message_of<core::DataError>(
+      [&] { build_shards(core::posix_file_system(), options({input("b.jsonl", lines)}), bytes); });
+  EXPECT_NE(message.find("b.jsonl:65537: more than 65535 different values of `source`"), std::string::npos)
+      << message;
+}
+
+TEST_F(ShardBuilder, ARowStartsAtItsNumber) {
+  const auto files = [&] {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(directory_))
+      if (entry.path().extension() == ".h5") names.insert(entry.path().filename().string());
+    return names;
+  };
+  auto row = options({input("a.jsonl", numbered_lines(10))});
+  row.max_tokens_per_shard = 100;
+  row.output = path("t1-v2.h5");
+  build_shards(core::posix_file_system(), row, bytes);
+  EXPECT_EQ(files(), (std::set<std::string>{"t1-v2-00000.h5", "t1-v2-00001.h5"}));
+  row.output = path("t1-v2-00002.h5");  // goes on behind the shards of the first build
+  build_shards(core::posix_file_system(), row, bytes);
+  EXPECT_EQ(files(),
+            (std::set<std::string>{"t1-v2-00000.h5", "t1-v2-00001.h5", "t1-v2-00002.h5", "t1-v2-00003.h5"}));
+  row.output = path("t1-v2-00001.h5");
+  EXPECT_THROW(build_shards(core::posix_file_system(), row, bytes), core::CannotWriteError);
+  row.overwrite = true;
+  row.max_tokens_per_shard = 1000;
+  build_shards(core::posix_file_system(), row, bytes);
+  EXPECT_EQ(files(), (std::set<std::string>{"t1-v2-00000.h5", "t1-v2-00001.h5"}));
+}
+
 TEST_F(ShardBuilder, OptionsThatDoNotFit) {
   const auto usage = [&](auto change) {
     auto bad = options({input("a.jsonl", "{\"text\": \"a\"}\n")});
@@ -160,6 +203,7 @@ TEST_F(ShardBuilder, OptionsThatDoNotFit) {
     EXPECT_THROW(build_shards(core::posix_file_system(), bad, bytes), core::UsageError);
   };
   usage([](auto& o) { o.inputs.clear(); });
+  usage([](auto& o) { o.inputs = {"-", "-"}; });
   usage([](auto& o) { o.validation_fraction = 0.5; });
   usage([](auto& o) { o.validation_fraction = 1.5; });
   usage([](auto& o) { o.eos_id = 999; });
@@ -187,13 +231,20 @@ TEST_F(ShardBuilder, ATokenizerThatLeavesItsVocabularyIsRefused) {
   EXPECT_THROW(build_shards(core::posix_file_system(), small, bytes), core::DataError);
 }
 
-TEST(NumberedPath, CountsInTheLastDigitsOfTheName) {
+TEST(NumberedPath, CountsInTheNumberBeforeTheSuffix) {
   EXPECT_EQ(numbered_path("a/train-00000.h5", 12), "a/train-00012.h5");
   EXPECT_EQ(numbered_path("train-000.h5", 12345), "train-12345.h5");
   EXPECT_EQ(numbered_path("v2/train.h5", 3), "v2/train-00003.h5");
-  EXPECT_EQ(numbered_path("x1y2.bin.h5", 3), "x1y3.bin.h5");
-  EXPECT_EQ(numbered_path("7", 8), "8");
+  EXPECT_EQ(numbered_path("x1y2.bin.h5", 3), "x1y2.bin-00003.h5");
+  EXPECT_EQ(numbered_path("7", 8), "7-00008");
   EXPECT_EQ(numbered_path("shard", 8), "shard-00008");
+  EXPECT_EQ(numbered_path("t1-v2.h5", 1), "t1-v2-00001.h5");
+  EXPECT_EQ(numbered_path("t-12.h5", 1), "t-12-00001.h5");
+  EXPECT_EQ(numbered_path("12345/t.h5", 1), "12345/t-00001.h5");
+  EXPECT_EQ(numbered_path("2024.h5", 2025), "2025.h5");
+  EXPECT_EQ(numbered_path(std::string(30, '9') + ".h5", 1), std::string(30, '9') + "-00001.h5");
+  EXPECT_EQ(shard_number("train-00007.h5"), 7u);
+  EXPECT_EQ(shard_number("t1-v2.h5"), 0u);
 }
 
 }  // namespace
