@@ -121,12 +121,17 @@ void add_build(Command shards) {
       shards.add_command("build", "Turn documents (JSON lines, also .gz and .zst) into token shards");
   command.add_option("--input", arguments->options.inputs, "JSON lines files, in this order").required();
   command.add_option("--tokenizer", arguments->tokenizer_path, "tokenizer.json").required();
-  command.add_option("--output", arguments->options.output, "the shard, such as shards/train-00000.h5")
+  command
+      .add_option("--output", arguments->options.output,
+                  "the shard, such as shards/train-00000.h5; with --max-tokens-per-shard the first one")
       .required();
   command.add_option("--text-key", arguments->options.text_key, "the key that holds the text")
       .shows_default();
-  command.add_option("--max-tokens-per-shard", arguments->options.max_tokens_per_shard,
-                     "start the next shard (train-00001.h5, …) before this many tokens; 0: one shard");
+  command.add_option(
+      "--max-tokens-per-shard", arguments->options.max_tokens_per_shard,
+      "start the next shard (train-00001.h5, …) before this many tokens; 0: one shard. They are "
+      "numbered from the number in the name, three or more digits before the suffix; a name "
+      "without one gets -00000");
   command.add_option("--validation-fraction", arguments->options.validation_fraction,
                      "share of the documents, chosen by their text, that goes to the validation shard");
   command.add_option("--validation-output", arguments->options.validation_output, "the validation shard");
@@ -256,7 +261,7 @@ void add_shards_command(Command root) {
   shards.requires_command();
   add_build(shards);
   add_file_command(shards, "stat", "Show what shards hold", print_stats);
-  add_file_command(shards, "verify", "Read shards whole and check every byte", verify);
+  add_file_command(shards, "verify", "Read all data of shards and check it", verify);
 }
 
 }  // namespace athanor::launch

@@ -158,7 +158,7 @@ void add_train(Command parent) {
   auto arguments = std::make_shared<TokenizerTrainArguments>();
   command
       .add_option("--input", arguments->inputs,
-                  "Files: .jsonl with {\"text\": ...} per line, or .txt; also with .gz or .zst")
+                  "Files: .jsonl with {\"text\": ...} per line, or .txt in UTF-8; also with .gz or .zst")
       .required();
   command.add_option("--format", arguments->format, "What the files hold; auto: by their names")
       .one_of({"auto", "jsonl", "txt"})
