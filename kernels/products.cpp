@@ -305,7 +305,8 @@ std::string product_kernel_name(at::ScalarType dtype, at::Device device) {
   ATHANOR_CHECK(dtype == at::kFloat || dtype == at::kBFloat16, "product_kernel_name: {} is no compute dtype",
                 c10::toString(dtype));
   if (device.is_cuda()) return fmt::format("cublas-sm{}", compute_capability(device));
-  return dtype == at::kBFloat16 && cpu::tile_engine() ? "amx-brgemm" : cpu::gemm_kernel_name();
+  const cpu::TileEngine* const engine = dtype == at::kBFloat16 ? cpu::tile_engine() : nullptr;
+  return engine ? engine->name : cpu::gemm_kernel_name();
 }
 
 double measure_peak_flops(at::ScalarType dtype, at::Device device) {

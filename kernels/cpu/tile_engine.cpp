@@ -1,4 +1,4 @@
-// The engine that LibTorch exports, and whether it is to be trusted.
+// Which engine this machine has, and whether it is to be trusted.
 #include <cmath>
 #include <cstring>
 #include <exception>
@@ -7,6 +7,7 @@
 #include <ATen/native/CPUBlas.h>
 
 #include "core/log.h"
+#include "kernels/cpu/dot_engine.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/tile_products.h"
 
@@ -24,19 +25,24 @@ void libtorch_release() {
   at::native::cpublas::brgemm_release();
 }
 
-constexpr TileEngine kLibtorchEngine{libtorch_multiply, libtorch_release};
+constexpr TileEngine kLibtorchEngine{libtorch_multiply, libtorch_release, "amx-brgemm"};
+
+bool is_trusted(const TileEngine& engine) {
+  try {
+    if (agrees_with_gemm(engine)) return true;
+    core::log::warning("the block product {} gives wrong results on this machine and is not used",
+                       engine.name);
+  } catch (const std::exception& error) {
+    core::log::warning("the block product {} failed on this machine ({}) and is not used", engine.name,
+                       error.what());
+  }
+  return false;
+}
 
 const TileEngine* find_engine() {
-  if (!at::native::cpublas::could_pack(at::kBFloat16)) return nullptr;
-  try {
-    if (agrees_with_gemm(kLibtorchEngine)) return &kLibtorchEngine;
-    core::log::warning("the tile product of this machine gives wrong results; bf16 products use {}",
-                       gemm_kernel_name());
-  } catch (const std::exception& error) {
-    core::log::warning("the tile product of this machine failed ({}); bf16 products use {}", error.what(),
-                       gemm_kernel_name());
-  }
-  return nullptr;
+  if (at::native::cpublas::could_pack(at::kBFloat16) && is_trusted(kLibtorchEngine)) return &kLibtorchEngine;
+  const TileEngine* const dot = dot_engine();
+  return dot && is_trusted(*dot) ? dot : nullptr;
 }
 
 float widened(Bf16 x) {

@@ -1,5 +1,6 @@
-// The block product of tile hardware (AMX), which LibTorch exports: everything that runs on tiles takes it as
-// an argument, so that tests can drive it with another one.
+// The block product of bf16 hardware: AMX through what LibTorch exports, or AVX-512's dot products
+// (dot_engine.h). Everything that runs on tiles takes it as an argument, so that tests can drive it with
+// another one.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@ struct TileEngine {
                    int64_t c_stride, bool accumulate);
   /// Called by a thread at the end of a piece.
   void (*release)();
+  const char* name = "unnamed";
 };
 
 /// The engine of this machine, or null: no such hardware, or it disagreed with gemm.h on a small product

@@ -43,7 +43,7 @@ void multiply(int64_t m, int64_t k, const Bf16* a, int64_t a_stride, const Bf16*
 
 void release() {}
 
-constexpr cpu::TileEngine kEngine{multiply, release};
+constexpr cpu::TileEngine kEngine{multiply, release, "reference"};
 
 }  // namespace
 

@@ -2,6 +2,9 @@
 // and rounding are tested on any machine; the self-check must notice a wrong engine.
 #include "kernels/cpu/tile_products.h"
 
+#include <ATen/ops/full.h>
+
+#include "kernels/cpu/dot_engine.h"
 #include "kernels/cpu/tensor_data.h"
 #include "kernels/reference/plain_ops.h"
 #include "kernels/reference/tile_engine.h"
@@ -145,6 +148,36 @@ TEST(TileProducts, TheSizeOfThePackingBufferDoesNotMatter) {
         const at::Tensor right = layout == RightLayout::kColumns ? b.t() : b;
         EXPECT_TRUE(same_bits(outs[i], reference::product(transposed ? a.t() : a, right).to(dtype)));
       }
+    }
+  }
+}
+
+// An element's sum depends on its row and column alone, however many rows come in one call.
+TEST(DotEngine, AgreesAndKeepsTheBitsOfEveryRow) {
+  const cpu::TileEngine* const engine = cpu::dot_engine();
+  if (!engine) GTEST_SKIP() << "no dot products of bf16 pairs on this processor";
+  EXPECT_TRUE(cpu::agrees_with_gemm(*engine));
+  for (const int64_t k : {2, 32, 514}) {
+    const at::Tensor a = random_tensor({128, k + 6}, at::kBFloat16, 1),
+                     w = random_tensor({cpu::kTileColumns, k}, at::kBFloat16, 2);
+    std::vector<Bf16> packed(static_cast<size_t>(cpu::tile_packed_size(cpu::kTileColumns, k)));
+    cpu::pack_tiles(packed.data(), static_cast<const Bf16*>(w.const_data_ptr()), RightLayout::kColumns, k,
+                    cpu::kTileColumns, k);
+    const auto rows_at_a_time = [&](int64_t num_rows, bool accumulate) {
+      at::Tensor c = at::full({128, 80}, 2.0, typed(at::kFloat));
+      for (int64_t row = 0; row < 128; row += num_rows)
+        engine->multiply(std::min(num_rows, 128 - row), k,
+                         static_cast<const Bf16*>(a.const_data_ptr()) + row * a.stride(0), a.stride(0),
+                         packed.data(), c.mutable_data_ptr<float>() + row * c.stride(0), c.stride(0),
+                         accumulate);
+      return c;
+    };
+    for (const bool accumulate : {false, true}) {
+      const at::Tensor expected = rows_at_a_time(128, accumulate);
+      for (const int64_t num_rows : {16, 32, 48, 64, 80, 96, 112})
+        EXPECT_TRUE(same_bits(rows_at_a_time(num_rows, accumulate), expected))
+            << num_rows << " rows, depth " << k;
+      EXPECT_TRUE(same_bits(expected.narrow(1, 64, 16), at::full({128, 16}, 2.0, typed(at::kFloat))));
     }
   }
 }
