@@ -136,9 +136,9 @@ class Balance {
   }
 
   bool skip_raw_string() {
-    const size_t parenthesis = code_.find('(', at_);
-    if (parenthesis == std::string_view::npos || parenthesis - at_ > 18) return ++at_, true;
-    const std::string closing = ")" + std::string(code_.substr(at_ + 2, parenthesis - at_ - 2)) + "\"";
+    const size_t parenthesis = code_.substr(at_, 19).find('(');  // a delimiter has 16 characters at most
+    if (parenthesis == std::string_view::npos) return ++at_, true;
+    const std::string closing = ")" + std::string(code_.substr(at_ + 2, parenthesis - 2)) + "\"";
     return skip_past(2, closing);
   }
 

@@ -6,7 +6,9 @@
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
+#include "data/clean/markdown_code.h"
 #include "data/text/ascii.h"
 #include "data/text/utf8.h"
 
@@ -84,38 +86,6 @@ Tag read_tag(std::string_view html, size_t at) {
   return {};
 }
 
-// The byte after the element whose content is no text, or after its opening tag when it never closes.
-size_t end_of_raw_element(std::string_view html, const Tag& tag) {
-  for (size_t at = html.find("</", tag.end); at != std::string_view::npos; at = html.find("</", at + 2)) {
-    const Tag closing = read_tag(html, at);
-    if (closing.name == tag.name) return closing.end;
-  }
-  return tag.end;
-}
-
-// Where the text goes on when markup begins at `at`, a '<'; `at` itself when none does.
-size_t skip_markup(std::string_view html, size_t at, std::string& out) {
-  const auto rest = html.substr(at);
-  if (rest.starts_with("<!--")) {
-    const size_t end = rest.find("-->");
-    return end == std::string_view::npos ? at : at + end + 3;
-  }
-  if (rest.starts_with("<!") || rest.starts_with("<?xml")) {
-    const size_t end = rest.substr(0, 300).find('>');
-    return lower(rest.substr(0, 9)) != "<!doctype" && !rest.starts_with("<?xml") ? at
-           : end == std::string_view::npos                                       ? at
-                                                                                 : at + end + 1;
-  }
-  const Tag tag = read_tag(html, at);
-  if (tag.name.empty()) return at;
-  if (block_tags().count(tag.name) != 0 && !out.empty() && out.back() != '\n') out.push_back('\n');
-  if (tag.name == "td" || tag.name == "th") out.push_back(' ');
-  const bool is_raw = !tag.is_closing && (tag.name == "script" || tag.name == "style");
-  const size_t end = is_raw ? end_of_raw_element(html, tag) : tag.end;
-  const bool is_block = block_tags().count(tag.name) != 0 && tag.name != "pre";
-  return is_block ? std::min(html.find_first_not_of(" \t\r\n", end), html.size()) : end;
-}
-
 bool is_scalar_value(uint32_t c) {
   return c >= 0x20 && c <= 0x10FFFF && (c < 0xD800 || c > 0xDFFF);
 }
@@ -144,24 +114,108 @@ size_t decode_reference(std::string_view html, size_t at, std::string& out) {
   return at + end + 1;
 }
 
+// Walks over a text once, copying all but markup. Code of Markdown is copied as it is.
+class HtmlRemover {
+ public:
+  explicit HtmlRemover(std::string_view text)
+      : text_(text), blocks_(find_fenced_blocks(text)), spans_(text) {}
+
+  /// The text without markup, when there was any.
+  bool run(std::string& out) {
+    while (at_ < text_.size()) {
+      prose_ = text_.substr(0, next_block_begin());
+      copy_until(std::min(prose_.find_first_of("<&`", at_), prose_.size()));
+      if (at_ < prose_.size())
+        take_special();
+      else if (at_ < text_.size())
+        copy_until(blocks_[next_block_].end);
+    }
+    out.swap(out_);
+    return has_changed_;
+  }
+
+ private:
+  // Blocks that begin in what was removed, such as a comment, went with it.
+  size_t next_block_begin() {
+    while (next_block_ < blocks_.size() && blocks_[next_block_].begin < at_) ++next_block_;
+    return next_block_ < blocks_.size() ? blocks_[next_block_].begin : text_.size();
+  }
+
+  void copy_until(size_t end) {
+    out_.append(text_, at_, end - at_);
+    at_ = end;
+  }
+
+  void take_special() {
+    if (text_[at_] == '`') return copy_until(spans_.skip(at_));
+    const size_t next = text_[at_] == '<' ? skip_markup() : decode_reference(prose_, at_, out_);
+    if (next == at_) return copy_until(at_ + 1);
+    has_changed_ = true;
+    at_ = next;
+  }
+
+  // Where the text goes on when markup begins here, at a '<'; here when none does.
+  size_t skip_markup() {
+    const auto rest = prose_.substr(at_);
+    if (rest.starts_with("<!--")) return comment_end();
+    if (rest.starts_with("<?xml") || lower(rest.substr(0, 9)) == "<!doctype") {
+      const size_t end = rest.substr(0, 300).find('>');
+      return end == std::string_view::npos ? at_ : at_ + end + 1;
+    }
+    const Tag tag = read_tag(prose_, at_);
+    if (tag.name.empty()) return at_;
+    if (block_tags().count(tag.name) != 0 && !out_.empty() && out_.back() != '\n') out_.push_back('\n');
+    if (tag.name == "td" || tag.name == "th") out_.push_back(' ');
+    const bool is_raw = !tag.is_closing && (tag.name == "script" || tag.name == "style");
+    const size_t end = is_raw ? end_of_raw_element(tag) : tag.end;
+    const bool is_block = block_tags().count(tag.name) != 0 && tag.name != "pre";
+    return is_block ? std::min(prose_.find_first_not_of(" \t\r\n", end), prose_.size()) : end;
+  }
+
+  // The byte after the comment; it may hold whole blocks of code, but not end in one.
+  size_t comment_end() {
+    if (is_comment_open_) return at_;
+    size_t end = text_.find("-->", at_);
+    for (size_t i = next_block_;
+         i < blocks_.size() && end != std::string_view::npos && blocks_[i].begin < end; ++i)
+      if (end < blocks_[i].end) end = text_.find("-->", blocks_[i].end);
+    is_comment_open_ = end == std::string_view::npos;
+    return is_comment_open_ ? at_ : end + 3;
+  }
+
+  // The byte after the element whose content is no text, or after its opening tag when it does not close
+  // before the next block of code.
+  size_t end_of_raw_element(const Tag& tag) {
+    size_t& open_before = tag.name == "script" ? script_open_before_ : style_open_before_;
+    if (open_before == prose_.size()) return tag.end;
+    for (size_t at = prose_.find("</", tag.end); at != std::string_view::npos;
+         at = prose_.find("</", at + 2)) {
+      const Tag closing = read_tag(prose_, at);
+      if (closing.name == tag.name) return closing.end;
+    }
+    open_before = prose_.size();
+    return tag.end;
+  }
+
+  std::string_view text_, prose_;  ///< all; up to the next block of code
+  std::vector<FencedBlock> blocks_;
+  CodeSpans spans_;
+  size_t at_ = 0, next_block_ = 0;
+  std::string out_;
+  bool has_changed_ = false;
+  // What a search did not find from here on is not looked for again: time is linear.
+  bool is_comment_open_ = false;
+  size_t script_open_before_ = 0, style_open_before_ = 0;  ///< length of the prose without a closing tag
+};
+
 }  // namespace
 
 bool remove_html(std::string& text) {
-  size_t at = text.find_first_of("<&");
-  if (at == std::string::npos) return false;
-  std::string out(text, 0, at);
-  bool has_changed = false;
-  while (at < text.size()) {
-    const size_t next = text[at] == '<' ? skip_markup(text, at, out) : decode_reference(text, at, out);
-    has_changed |= next != at;
-    if (next == at) out.push_back(text[at]);
-    at = std::max(next, at + 1);
-    const size_t special = std::min(text.find_first_of("<&", at), text.size());
-    out.append(text, at, special - at);
-    at = special;
-  }
-  if (has_changed) text.swap(out);
-  return has_changed;
+  if (text.find_first_of("<&") == std::string::npos) return false;
+  std::string out;
+  if (!HtmlRemover(text).run(out)) return false;
+  text.swap(out);
+  return true;
 }
 
 }  // namespace athanor::clean

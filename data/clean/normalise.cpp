@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <vector>
 
 #include <unicode/bytestream.h>
 #include <unicode/normalizer2.h>
@@ -37,16 +38,38 @@ const icu::Normalizer2& nfkc_keeping_punctuation() {
   return filtered;
 }
 
+// ICU sorts the marks on one letter by insertion. Letters have a few; for the sake of texts that are nothing
+// but marks, a piece that is normalised as a whole ends after this many characters that may combine.
+constexpr size_t kMaxCombining = 128;
+
+std::vector<std::string_view> cut_into_pieces(const icu::Normalizer2& form, std::string_view text) {
+  std::vector<std::string_view> pieces;
+  size_t begin = 0, num_combining = 0;
+  for (size_t at = 0; at < text.size();) {
+    const char32_t c = text::decode(text.data(), at);
+    const bool combines = c >= 0x300 && !form.hasBoundaryBefore(static_cast<UChar32>(c));
+    num_combining = combines ? num_combining + 1 : 0;
+    if (num_combining < kMaxCombining) continue;
+    pieces.push_back(text.substr(begin, at - begin));
+    begin = at;
+    num_combining = 0;
+  }
+  pieces.push_back(text.substr(begin));
+  return pieces;
+}
+
 void apply_form(const std::string& form, std::string& text) {
   if (form == "none" || text::is_ascii(text)) return;
   const icu::Normalizer2& with = form == "nfkc" ? nfkc_keeping_punctuation() : normalizer(false);
+  const auto pieces = cut_into_pieces(with, text);
   UErrorCode status = U_ZERO_ERROR;
-  if (with.isNormalizedUTF8(text, status) && U_SUCCESS(status)) return;
+  const auto is_normal = [&](std::string_view piece) { return with.isNormalizedUTF8(piece, status); };
+  if (std::all_of(pieces.begin(), pieces.end(), is_normal) && U_SUCCESS(status)) return;
   std::string result;
   result.reserve(text.size());
   icu::StringByteSink<std::string> sink(&result);
   status = U_ZERO_ERROR;
-  with.normalizeUTF8(0, text, sink, nullptr, status);
+  for (const auto piece : pieces) with.normalizeUTF8(0, piece, sink, nullptr, status);
   ATHANOR_CHECK(U_SUCCESS(status), "ICU normalisation: {}", u_errorName(status));
   text.swap(result);
 }
@@ -140,16 +163,19 @@ class Rewriter {
   }
 
   void new_line() {
-    const auto wanted = static_cast<size_t>(options_.max_blank_lines) + 1;
-    size_t pending = 0;
-    while (pending < out_.size() && pending < wanted && out_[out_.size() - 1 - pending] == '\n') ++pending;
-    if (!out_.empty() && pending < wanted) out_.push_back('\n');
+    if (out_.size() != line_begin_) num_line_ends_ = 0;
+    if (out_.empty() || num_line_ends_ > options_.max_blank_lines) return;
+    out_.push_back('\n');
+    ++num_line_ends_;
+    line_begin_ = out_.size();
   }
 
   const configs::CleanNormalise& options_;
   std::string_view in_;
   std::string out_;
   size_t at_ = 0;
+  size_t line_begin_ = 0;      ///< behind the last line end
+  int64_t num_line_ends_ = 0;  ///< in a row before `line_begin_`
 };
 
 }  // namespace

@@ -122,10 +122,11 @@ class Masker {
     while (begin < at && !text::is_ascii_letter_or_digit(text_[begin])) ++begin;
     while (end < text_.size() && end - at < 254 && is_domain_char(text_[end])) ++end;
     while (end > at + 1 && !text::is_ascii_letter_or_digit(text_[end - 1])) --end;
-    const size_t dot = std::string_view(text_).substr(0, end).rfind('.');
-    const bool has_domain = dot != std::string_view::npos && dot > at + 1 && end - dot > 2 &&
-                            std::all_of(text_.begin() + static_cast<ptrdiff_t>(dot) + 1,
-                                        text_.begin() + static_cast<ptrdiff_t>(end), text::is_ascii_letter);
+    const auto domain = std::string_view(text_).substr(at + 1, end - at - 1);
+    const size_t dot = domain.rfind('.');
+    const bool has_domain =
+        dot != std::string_view::npos && dot > 0 && domain.size() - dot > 2 &&
+        std::all_of(domain.begin() + static_cast<ptrdiff_t>(dot) + 1, domain.end(), text::is_ascii_letter);
     return begin < at && has_domain ? replace(begin, end, "<EMAIL>", counts_.emails) : at;
   }
 

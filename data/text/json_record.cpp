@@ -56,9 +56,53 @@ bool may_hold_surrogate(std::string_view json) {
   return json.find("\\ud") != std::string_view::npos || json.find("\\uD") != std::string_view::npos;
 }
 
-// The second opinion on what simdjson refuses: numbers too large for it pass, the rest gets a message with a
-// place.
-std::string explain_refusal(std::string_view line, nlohmann::ordered_json& object) {
+bool is_json_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+// The byte after the string that begins at `at`, a quotation mark; the end of `json` when it does not close.
+size_t end_of_string(std::string_view json, size_t at) {
+  for (++at; at < json.size() && json[at] != '"'; ++at)
+    if (json[at] == '\\') ++at;
+  return std::min(at + 1, json.size());
+}
+
+// The byte after a run of digits at `at`, or npos when there is none.
+size_t skip_digits(std::string_view json, size_t at) {
+  const size_t end = std::min(json.find_first_not_of("0123456789", at), json.size());
+  return end > at ? end : std::string_view::npos;
+}
+
+bool is_json_number(std::string_view token) {
+  size_t at = token.starts_with('-') ? 1 : 0;
+  at = token.substr(at).starts_with('0') ? at + 1 : skip_digits(token, at);
+  if (at < token.size() && token[at] == '.') at = skip_digits(token, at + 1);
+  if (at < token.size() && (token[at] == 'e' || token[at] == 'E')) {
+    const bool has_sign = at + 1 < token.size() && (token[at + 1] == '+' || token[at + 1] == '-');
+    at = skip_digits(token, at + (has_sign ? 2 : 1));
+  }
+  return at == token.size();
+}
+
+// Writes 0 and blanks over every number, so that a parser accepts those that no machine number holds.
+std::string without_numbers(std::string_view json) {
+  static constexpr std::string_view kNumberStarts = "-0123456789", kNumberBytes = "+-.0123456789Ee";
+  std::string result(json);
+  for (size_t at = 0; at < json.size();) {
+    const bool is_number = kNumberStarts.find(json[at]) != std::string_view::npos;
+    const size_t end = json[at] == '"' ? end_of_string(json, at)
+                       : is_number     ? std::min(json.find_first_not_of(kNumberBytes, at), json.size())
+                                       : at + 1;
+    if (is_number && is_json_number(json.substr(at, end - at)))
+      result.replace(at, end - at, 1, '0').insert(at + 1, end - at - 1, ' ');
+    at = end;
+  }
+  return result;
+}
+
+// Why simdjson refused `line`, with a place.
+std::string explain_refusal(std::string_view line) {
+  nlohmann::ordered_json object;
   try {
     const auto limit_depth = [](int depth, nlohmann::ordered_json::parse_event_t, nlohmann::ordered_json&) {
       if (depth > static_cast<int>(kMaxDepth)) throw std::length_error("nested too deeply");
@@ -72,14 +116,42 @@ std::string explain_refusal(std::string_view line, nlohmann::ordered_json& objec
   } catch (const std::exception& error) {
     return fmt::format("not usable JSON: {}", error.what());
   }
-  return object.is_object() ? "" : "a JSON object was expected";
+  return object.is_object() ? "not usable JSON" : "a JSON object was expected";
 }
 
-void append_member(std::string& fields, std::string_view key, std::string_view raw_value) {
-  if (!fields.empty()) fields.push_back(',');
-  append_json_string(fields, key);
-  fields.push_back(':');
-  fields.append(raw_value);
+// Hands out the members of an object as they are written, one after the other. Requires valid JSON.
+class MemberReader {
+ public:
+  explicit MemberReader(std::string_view json) : json_(json), at_(json.find('{') + 1) {}
+
+  /// Appends `"key":value` without the blanks between its parts.
+  void append_next(std::string& fields) {
+    if (!fields.empty()) fields.push_back(',');
+    walk([&](std::string_view part) { fields.append(part); });
+  }
+  void skip_next() {
+    walk([](std::string_view) {});
+  }
+
+ private:
+  void walk(auto&& take) {
+    for (int depth = 0; at_ < json_.size();) {
+      const size_t begin = at_;
+      const char c = json_[at_];
+      at_ = c == '"' ? end_of_string(json_, at_) : at_ + 1;
+      depth += c == '{' || c == '[' ? 1 : 0;
+      depth -= c == '}' || c == ']' ? 1 : 0;
+      if (depth < 0 || (depth == 0 && c == ',')) return;
+      if (!is_json_space(c)) take(json_.substr(begin, at_ - begin));
+    }
+  }
+
+  std::string_view json_;
+  size_t at_;
+};
+
+bool is_written_by_cleaner(std::string_view key) {
+  return key == "text" || key == "source" || key == "language";
 }
 
 std::string join_texts(const std::vector<std::string>& names, std::vector<std::string>& texts,
@@ -100,21 +172,33 @@ std::string join_texts(const std::vector<std::string>& names, std::vector<std::s
 
 struct JsonRecordParser::State {
   simdjson::dom::parser simd;
-  std::string line;
+  std::string line, line_without_numbers;
   std::vector<std::string> texts;
   std::vector<bool> is_found;
 
-  void take(std::string_view key, bool is_string, std::string_view string_value, auto&& raw_value,
-            const std::vector<std::string>& names, bool keep_fields, Document& document) {
-    const auto name = std::find(names.begin(), names.end(), key);
+  // The object in `line`; of numbers that no machine number holds only the place.
+  simdjson::error_code parse(std::string_view line_to_parse, simdjson::dom::object& object) {
+    const auto error = simd.parse(line_to_parse.data(), line_to_parse.size()).get(object);
+    if (error != simdjson::NUMBER_ERROR) return error;
+    line_without_numbers = without_numbers(line_to_parse);
+    return simd.parse(line_without_numbers.data(), line_without_numbers.size()).get(object);
+  }
+
+  // Of keys that come more than once the last one holds. The output has its own text, source and language.
+  void take(const simdjson::dom::key_value_pair& field, const std::vector<std::string>& names,
+            bool keep_fields, MemberReader& members, Document& document) {
+    std::string_view value;
+    const bool is_string = field.value.get(value) == simdjson::SUCCESS;
+    const auto name = std::find(names.begin(), names.end(), field.key);
+    if (name == names.end() && keep_fields && !is_written_by_cleaner(field.key))
+      return members.append_next(document.fields);
+    members.skip_next();
     if (name != names.end()) {
       const auto i = static_cast<size_t>(name - names.begin());
       is_found[i] = is_string;
-      if (is_string) texts[i].assign(string_value);
-    } else if (key == "source" && is_string) {
-      document.source.assign(string_value);
-    } else if (keep_fields && key != "text" && key != "language") {
-      append_member(document.fields, key, raw_value());
+      texts[i].assign(value);
+    } else if (field.key == "source") {
+      document.source.assign(value);
     }
   }
 };
@@ -136,23 +220,9 @@ std::string JsonRecordParser::parse(std::string_view line, const std::vector<std
     line = s.line;
   }
   simdjson::dom::object object;
-  if (s.simd.parse(line.data(), line.size()).get(object) == simdjson::SUCCESS) {
-    for (const auto field : object) {
-      std::string_view value;
-      const bool is_string = field.value.get(value) == simdjson::SUCCESS;
-      const auto raw = [&] { return std::string(simdjson::minify(field.value)); };
-      s.take(field.key, is_string, value, raw, names, keep_fields, document);
-    }
-    return join_texts(names, s.texts, s.is_found, document.text);
-  }
-  nlohmann::ordered_json slow;
-  if (const std::string reason = explain_refusal(line, slow); !reason.empty()) return reason;
-  for (const auto& [key, value] : slow.items()) {
-    const bool is_string = value.is_string();
-    const auto raw = [&, &v = value] { return v.dump(); };
-    s.take(key, is_string, is_string ? std::string_view(value.template get_ref<const std::string&>()) : "",
-           raw, names, keep_fields, document);
-  }
+  if (s.parse(line, object) != simdjson::SUCCESS) return explain_refusal(without_numbers(line));
+  MemberReader members(line);
+  for (const auto field : object) s.take(field, names, keep_fields, members, document);
   return join_texts(names, s.texts, s.is_found, document.text);
 }
 

@@ -12,7 +12,10 @@ namespace athanor::text {
 struct Document {
   std::string text;
   std::string source;  ///< the field "source" when it is a string; else empty
-  std::string fields;  ///< the other fields as JSON members, `"id":7,"url":"…"`, without braces; may be empty
+  /// The other fields but for "text", "source" and "language" as JSON members, `"id":7,"url":"…"`, without
+  /// braces; may be empty. Keys and values are those of the input, byte for byte, but for white space between
+  /// tokens.
+  std::string fields;
 };
 
 /// Parses JSON objects. Holds buffers, so one per thread; results do not depend on what was parsed before.
@@ -23,7 +26,7 @@ class JsonRecordParser {
   JsonRecordParser(JsonRecordParser&&) noexcept;
 
   /// The object in `line`: the texts of `text_fields`, joined by newlines, and the rest. Lone surrogates
-  /// become U+FFFD. Returns an empty string, or why the line holds no document (not JSON and where, no
+  /// become U+FFFD. Of `text_fields` and "source" that come more than once the last one holds. Returns an empty string, or why the line holds no document (not JSON and where, no
   /// object, a field that is missing or is no string).
   std::string parse(std::string_view line, const std::vector<std::string>& text_fields, bool keep_fields,
                     Document& document);

@@ -112,6 +112,31 @@ TEST(Html, LeavesEverythingElse) {
   }
 }
 
+TEST(Html, LeavesCodeOfMarkdownAlone) {
+  for (std::string text : {"```html\n<div>a &amp; b</div>\n```", "~~~\n<p>x</p>\n~~~~",
+                           "Use `<div>` and ``<b>`</b>``.", "- item:\n\n    ```\n    <br>\n    ```\nend",
+                           "> ```\n> <br>\n> ```", "````\n```\n<br>\n```\n````", "~~~ `x`\n<br>\n~~~"}) {
+    const std::string before = text;
+    EXPECT_FALSE(remove_html(text)) << before;
+    EXPECT_EQ(text, before);
+  }
+  for (const auto& [in, out] : std::vector<Case>{
+           {"<p>a</p>\n```\n<p>b</p>\n```\n<p>c</p>", "a\n```\n<p>b</p>\n```\nc\n"},
+           {"<b>x</b> `<b>` <i>y</i>", "x `<b>` y"},
+           {"```\n<p>never closed", "```\nnever closed"},
+           {"```\n<b>x</b>\n~~~", "```\nx\n~~~"},
+           {"````\n<b>x</b>\n```", "````\nx\n```"},
+           {"one ` <b>x</b>\ntwo ` y", "one ` x\ntwo ` y"},
+           {"\\`<b>x</b>`", "\\`x`"},
+           {"the <script> tag\n```\n<script>f()</script>\n```", "the \ntag\n```\n<script>f()</script>\n```"},
+           {"<!-- x\n```\n-->\n```\n-->end", "end"},
+           {"<script>let a = `<b>`;</script>`<i>`", "`<i>`"}}) {
+    std::string text = in;
+    EXPECT_TRUE(remove_html(text)) << in;
+    EXPECT_EQ(text, out) << in;
+  }
+}
+
 TEST(Gutenberg, KeepsWhatStandsBetweenTheMarks) {
   std::string text =
       "Project Gutenberg's X\n*** START OF THIS PROJECT GUTENBERG EBOOK X ***\nbody\nmore\n*** END OF THIS "

@@ -193,6 +193,47 @@ TEST(Json, TakesTextsAndKeepsTheOtherFields) {
   EXPECT_EQ(document.fields, "");
 }
 
+TEST(Json, KeepsOtherFieldsAsTheyAreWritten) {
+  JsonRecordParser parser;
+  Document document;
+  for (const char* fields :
+       {R"("id":123456789012345678901)", R"("x":1e400,"y":-1E+999,"z":[-0,1.10,1e-400])",
+        R"("k\u0065y":"\u4e2d\/","a":{"b":[{},[],"} ] , \" \\"]})", R"("n":1,"n":2)", R"("t":"1e400 ")"}) {
+    const std::string line = fmt::format("{{\"text\":\"a\",{}}}", fields);
+    EXPECT_EQ(parser.parse(line, {"text"}, true, document), "") << line;
+    EXPECT_EQ(document.fields, fields);
+  }
+  EXPECT_EQ(parser.parse("\t{ \"a\" : [ 1 ,\r 2 ] , \"text\" : \"x y\" , \"b\" : { } } ", {"text"}, true, document), "");
+  EXPECT_EQ(document.fields, R"("a":[1,2],"b":{})");
+  EXPECT_EQ(document.text, "x y");
+  for (const char* bad : {"1e", "01", "1.", "-", ".5", "+1", "1e400x", "1 2", "--1e400"})
+    EXPECT_NE(parser.parse(fmt::format("{{\"text\":\"a\",\"x\":[1e400,{}]}}", bad), {"text"}, true, document), "")
+        << bad;
+  EXPECT_EQ(parser.parse(R"({"x":1e400,"y":tru})", {"text"}, true, document), "not JSON at byte 15");
+}
+
+TEST(Json, LeavesTheOutputsOwnKeysOut) {
+  JsonRecordParser parser;
+  Document document;
+  struct Case {
+    const char *json, *text, *source;
+  };
+  for (const auto& [json, text, source] :
+       {Case{R"({"text":"a","source":null,"id":1})", "a", ""}, Case{R"({"text":"a","source":5,"id":1})", "a", ""},
+        Case{R"({"source":[1],"text":"a","id":1})", "a", ""},
+        Case{R"({"text":"a","sourc\u0065":{"x":1},"id":1})", "a", ""},
+        Case{R"({"source":"one","text":"a","id":1,"source":"two"})", "a", "two"},
+        Case{R"({"source":"one","text":"a","id":1,"source":null})", "a", ""},
+        Case{R"({"text":"a","t\u0065xt":"b","id":1,"language":"x","\u006canguage":null})", "b", ""}}) {
+    EXPECT_EQ(parser.parse(json, {"text"}, true, document), "") << json;
+    EXPECT_EQ(document.text, text) << json;
+    EXPECT_EQ(document.source, source) << json;
+    EXPECT_EQ(document.fields, "\"id\":1") << json;
+  }
+  EXPECT_EQ(parser.parse(R"({"q":"a","text":1,"source":null,"id":1})", {"q"}, true, document), "");
+  EXPECT_EQ(document.fields, "\"id\":1");
+}
+
 TEST(Json, SaysWhatIsWrong) {
   JsonRecordParser parser;
   Document document;
