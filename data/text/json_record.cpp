@@ -93,8 +93,11 @@ std::string without_numbers(std::string_view json) {
     const size_t end = json[at] == '"' ? end_of_string(json, at)
                        : is_number     ? std::min(json.find_first_not_of(kNumberBytes, at), json.size())
                                        : at + 1;
-    if (is_number && is_json_number(json.substr(at, end - at)))
-      result.replace(at, end - at, 1, '0').insert(at + 1, end - at - 1, ' ');
+    if (is_number && is_json_number(json.substr(at, end - at))) {
+      std::fill(result.begin() + static_cast<ptrdiff_t>(at), result.begin() + static_cast<ptrdiff_t>(end),
+                ' ');
+      result[at] = '0';
+    }
     at = end;
   }
   return result;

@@ -26,8 +26,9 @@ class JsonRecordParser {
   JsonRecordParser(JsonRecordParser&&) noexcept;
 
   /// The object in `line`: the texts of `text_fields`, joined by newlines, and the rest. Lone surrogates
-  /// become U+FFFD. Of `text_fields` and "source" that come more than once the last one holds. Returns an empty string, or why the line holds no document (not JSON and where, no
-  /// object, a field that is missing or is no string).
+  /// become U+FFFD. Of `text_fields` and "source" that come more than once the last one holds. Returns an
+  /// empty string, or why the line holds no document (not JSON and where, no object, a field that is missing
+  /// or is no string).
   std::string parse(std::string_view line, const std::vector<std::string>& text_fields, bool keep_fields,
                     Document& document);
 

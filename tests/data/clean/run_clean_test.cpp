@@ -136,6 +136,26 @@ TEST(RunClean, KeepsFieldsAndNamesSourceAndLanguage) {
   EXPECT_EQ(line["source"], "mine");
 }
 
+TEST(RunClean, WritesEveryKeyOnce) {
+  const TemporaryDirectory directory("keys");
+  const std::string text = nlohmann::json(synth::Generator(1, 0).document(3).text).dump();
+  const std::string rest =
+      R"("language":5,"source":null,"id":123456789012345678901,"x":1e400,"sourc\u0065":[1])";
+  auto config = config_for(
+      directory,
+      {directory.write("page.jsonl", fmt::format(R"({{"source":"web","text":{},{}}})", text, rest))});
+  for (const std::string source : {"mine", ""}) {
+    config.inputs[0].source = source;
+    run_clean(config, disk());
+    const std::string line = directory.read("out.jsonl");
+    EXPECT_TRUE(line.ends_with("\"id\":123456789012345678901,\"x\":1e400}\n")) << line;
+    for (const char* key : {"\"text\":", "\"source\":", "\"language\":"})
+      EXPECT_EQ(line.find(key), line.rfind(key)) << key;
+    const std::string named = source.empty() ? "page" : source;
+    EXPECT_NE(line.find("\"source\":\"" + named + "\""), std::string::npos) << line;
+  }
+}
+
 TEST(RunClean, CountsGarbageInsteadOfFailing) {
   const TemporaryDirectory directory("garbage");
   const std::string good = R"({"text":"fine"})", huge = "{\"text\":\"" + std::string(5000, 'x') + "\"}";
