@@ -89,7 +89,7 @@ DocumentReader::DocumentReader(core::FileSystem& fs, const std::string& path, co
   s.header = split_csv(first.bytes);
   for (const auto& name : options.text_fields)
     if (std::find(s.header.begin(), s.header.end(), name) == s.header.end())
-      throw core::DataError(
+      throw core::ConfigError(
           "{}:1: no column \"{}\" in the header \"{}\"; set text_fields to the columns to use", path, name,
           prefix(first.bytes, 200));
 }

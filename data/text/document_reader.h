@@ -37,7 +37,7 @@ struct RawRecord {
 
 class DocumentReader {
  public:
-  /// Errors: MissingInputError; DataError (no such column); ConfigError (unknown encoding).
+  /// Errors: MissingInputError; DataError; ConfigError (no such column, unknown encoding).
   DocumentReader(core::FileSystem& fs, const std::string& path, const ReaderOptions& options);
   ~DocumentReader();
 

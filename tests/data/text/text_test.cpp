@@ -292,7 +292,7 @@ TEST(Csv, SplitsQuotedFieldsAndRecordsOverLines) {
   EXPECT_EQ(parser.parse(record.bytes, document, num_replaced), "2 columns, the header has 3");
   EXPECT_FALSE(reader.next(record));
   options.text_fields = {"missing"};
-  EXPECT_THROW(DocumentReader(disk(), path, options), core::DataError);
+  EXPECT_THROW(DocumentReader(disk(), path, options), core::ConfigError);
 }
 
 TEST(DocumentReader, CutsTextIntoDocuments) {
