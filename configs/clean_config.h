@@ -409,7 +409,8 @@ struct CleanConfig {
           {.meaning = "share of U+FFFD beyond which the document is dropped", .minimum = 0, .maximum = 1});
     visit("damaged_files", section.damaged_files,
           {.meaning =
-               "a truncated or corrupt compressed file: stop with an error, or keep what was read and go on",
+               "a truncated or corrupt compressed file, or one of which no record can be read: stop with an "
+               "error, or keep what was read and go on",
            .choices = {"stop", "keep_readable"}});
     visit("examples_per_rule", section.examples_per_rule,
           {.meaning = "removed documents shown per rule", .minimum = 0, .maximum = 100});

@@ -1,5 +1,6 @@
 // Stage 1: reads the records of one shard, cleans them on all threads, and leaves what the merge needs.
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <optional>
 
@@ -64,13 +65,16 @@ class ShardCleaner {
         signatures_(fs, paths_.signatures, signature_header(config, fs, inputs_, shard)),
         funnel_(static_cast<size_t>(config.examples_per_rule)) {
     for (const auto& input : inputs_) funnel_.files.push_back(input.path);
+    funnel_.file_facts.resize(inputs_.size());
   }
 
   void run() {
+    const auto start = std::chrono::steady_clock::now();
     for (file_idx_ = 0; file_idx_ < inputs_.size(); ++file_idx_)
       if (!is_divided_by_file() || file_idx_ % num_shards() == index()) read_file();
     texts_.commit();
     signatures_.commit();
+    funnel_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     core::write_file_atomically(fs_, paths_.funnel, funnel_to_json(funnel_) + "\n");
   }
 
@@ -161,6 +165,7 @@ class ShardCleaner {
   void count(const PendingRecord& record, CleanedRecord& result) {
     const CleanedDocument& document = result.document;
     funnel_.read.add(document.bytes_before);
+    count_file(record, result);
     const bool is_edited = !document.violation || document.violation->rule >= Rule::kEmpty;
     const bool is_judged = !document.violation || document.violation->rule >= Rule::kLanguage;
     const auto language = static_cast<size_t>(document.language);
@@ -171,6 +176,14 @@ class ShardCleaner {
     if (document.violation) return count_removal(record, *document.violation, result);
     texts_.append(result.line);
     signatures_.append(record.key, document);
+  }
+
+  void count_file(const PendingRecord& record, const CleanedRecord& result) {
+    FileFacts& facts = funnel_.file_facts[file_idx_];
+    ++facts.records;
+    const auto& violation = result.document.violation;
+    if (violation && (violation->rule == Rule::kInvalidRecord || violation->rule == Rule::kOverlongRecord))
+      facts.add_unreadable({record.key, record.raw.line_number, result.detail, result.example});
   }
 
   void count_removal(const PendingRecord& record, const Violation& violation, CleanedRecord& result) {

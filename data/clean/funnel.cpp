@@ -26,6 +26,28 @@ void from_json(const nlohmann::json& json, Example& example) {
   json.at(4).get_to(example.text);
 }
 
+void to_json(nlohmann::json& json, const FileFacts& facts) {
+  json = {facts.records, facts.unreadable, facts.first_unreadable};
+}
+void from_json(const nlohmann::json& json, FileFacts& facts) {
+  json.at(0).get_to(facts.records);
+  json.at(1).get_to(facts.unreadable);
+  json.at(2).get_to(facts.first_unreadable);
+}
+
+void FileFacts::add_unreadable(Example example) {
+  if (unreadable == 0 || example.key < first_unreadable.key) first_unreadable = std::move(example);
+  ++unreadable;
+}
+
+void FileFacts::add(const FileFacts& other) {
+  const bool is_first =
+      other.unreadable > 0 && (unreadable == 0 || other.first_unreadable.key < first_unreadable.key);
+  if (is_first) first_unreadable = other.first_unreadable;
+  records += other.records;
+  unreadable += other.unreadable;
+}
+
 bool Funnel::wants_example(Rule rule, const DocumentKey& key) const {
   const auto& kept_examples = examples[static_cast<size_t>(rule)];
   return kept_examples.size() < max_examples || (max_examples > 0 && key < kept_examples.back().key);
@@ -53,6 +75,9 @@ void Funnel::add(const Funnel& other) {
     kept[i].add(other.kept[i]);
   }
   if (files.empty()) files = other.files;
+  file_facts.resize(std::max(file_facts.size(), other.file_facts.size()));
+  for (size_t i = 0; i < other.file_facts.size(); ++i) file_facts[i].add(other.file_facts[i]);
+  seconds = std::max(seconds, other.seconds);
   damaged_files.insert(damaged_files.end(), other.damaged_files.begin(), other.damaged_files.end());
   std::sort(damaged_files.begin(), damaged_files.end());
   damaged_files.erase(std::unique(damaged_files.begin(), damaged_files.end()), damaged_files.end());
@@ -78,6 +103,8 @@ std::string funnel_to_json(const Funnel& f) {
                                {"kept", f.kept},
                                {"examples", f.examples},
                                {"files", f.files},
+                               {"file_facts", f.file_facts},
+                               {"seconds", f.seconds},
                                {"damaged_files", f.damaged_files}};
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -94,6 +121,8 @@ Funnel funnel_from_json(const std::string& text, const std::string& path) {
     json.at("kept").get_to(f.kept);
     json.at("examples").get_to(f.examples);
     json.at("files").get_to(f.files);
+    json.at("file_facts").get_to(f.file_facts);
+    json.at("seconds").get_to(f.seconds);
     json.at("damaged_files").get_to(f.damaged_files);
     return f;
   } catch (const nlohmann::json::exception& error) {

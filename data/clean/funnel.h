@@ -33,6 +33,15 @@ struct Example {
   std::string text;    ///< the beginning of the document
 };
 
+/// How much of one input file could be read.
+struct FileFacts {
+  uint64_t records = 0;
+  uint64_t unreadable = 0;   ///< of these, invalid or too long
+  Example first_unreadable;  ///< where there is one
+  void add_unreadable(Example example);
+  void add(const FileFacts& other);
+};
+
 struct Funnel {
   explicit Funnel(size_t num_examples = 0) : max_examples(num_examples) {}
 
@@ -45,9 +54,11 @@ struct Funnel {
   std::array<Tally, kNumLanguages> kept{};
   std::array<std::vector<Example>, kNumRules> examples;
   std::vector<std::string> files;          ///< by DocumentKey::file
+  std::vector<FileFacts> file_facts;       ///< of `files`
   std::vector<std::string> damaged_files;  ///< messages
   uint64_t num_clusters = 0;               ///< of near duplicates, and the size of the largest
   uint64_t largest_cluster = 0;
+  double seconds = 0;  ///< that stage 1 took; of several shards the longest
 
   void count_removal(Rule rule, uint64_t num_bytes) { removed[static_cast<size_t>(rule)].add(num_bytes); }
   /// True when one more example of `rule` at `key` would be kept.

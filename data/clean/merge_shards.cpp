@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "data/clean/plan.h"
 #include "data/clean/run_clean.h"
+#include "data/clean/unreadable_files.h"
 #include "data/text/line_reader.h"
 #include "data/text/text_writer.h"
 #include "data/text/utf8.h"
@@ -72,18 +73,19 @@ class Merger {
   CleanReport run() {
     const auto start = Clock::now();
     read_stage_files();
+    check_files();
     find();
     copy_what_stays();
-    report_.seconds = seconds_since(start);
+    report_.seconds = report_.funnel.seconds + seconds_since(start);
     return std::move(report_);
   }
 
   void remove_stage_files() const {
     const std::string directory = work_directory(config_);
-    for (int i = 0; i < num_shards_; ++i) {
-      const StagePaths paths = stage_paths(directory, {i, num_shards_});
-      for (const auto& path : {paths.texts, paths.signatures, paths.funnel}) fs_.remove_all(path);
-    }
+    const int num_shards =
+        config_.work_dir.empty() ? 0 : num_shards_;  // others may use a directory of theirs
+    for (const auto& name : fs_.list(directory))
+      if (is_stage_file(name, num_shards)) fs_.remove_all(directory + "/" + name);
     if (fs_.list(directory).empty()) fs_.remove_all(directory);
   }
 
@@ -109,6 +111,19 @@ class Merger {
     }
     std::sort(shard_of_.begin(), shard_of_.end());
     columns_ = sorted_by_key(std::move(columns_));
+  }
+
+  void check_files() {
+    const auto messages = find_unreadable_files(report_.funnel, inputs_);
+    if (!messages.empty() && config_.damaged_files == "stop")
+      throw core::DataError(
+          "{}; or set clean.damaged_files=keep_readable to go on with what can be read{}", messages[0],
+          messages.size() == 1 ? std::string()
+                               : fmt::format(" ({} more files are like it)", messages.size() - 1));
+    Funnel damaged;
+    for (const auto& message : messages) core::log::warning("{}", message);
+    damaged.damaged_files = messages;
+    report_.funnel.add(damaged);
   }
 
   void find() {
@@ -198,11 +213,8 @@ CleanReport merge_shards(const configs::CleanConfig& config, core::FileSystem& f
 }
 
 CleanReport run_clean(const configs::CleanConfig& config, core::FileSystem& fs) {
-  const auto start = Clock::now();
   clean_shard(config, fs, {0, 1});
-  CleanReport report = merge_shards(config, fs, 1);
-  report.seconds = seconds_since(start);
-  return report;
+  return merge_shards(config, fs, 1);
 }
 
 }  // namespace athanor::clean

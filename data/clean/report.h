@@ -10,7 +10,9 @@ namespace athanor::clean {
 struct CleanReport {
   Funnel funnel;
   std::vector<std::string> outputs;  ///< files written
-  double seconds = 0;                ///< of this process
+  /// Of both stages: the longest shard of stage 1 and the merge. Where they ran one after the other, or
+  /// waited for each other, this is what it takes when all shards run at once.
+  double seconds = 0;
 };
 
 /// Keys: documents_in, bytes_in, documents_out, bytes_out, rules (in order: documents and bytes in, removed

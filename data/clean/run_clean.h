@@ -24,7 +24,9 @@ namespace athanor::clean {
 /// CannotWriteError, IoError. Nothing is left under a final name when it throws.
 void clean_shard(const configs::CleanConfig& config, core::FileSystem& fs, const Shard& shard);
 
-/// Stage 2 over `num_shards` finished shards: writes output and reports, then removes the stage files.
+/// Stage 2 over `num_shards` finished shards: writes output and reports, then removes the stage files, with
+/// those that killed runs left. Errors: those of `clean_shard`; DataError also for a file of which no record
+/// could be read, when so configured, with nothing published.
 CleanReport merge_shards(const configs::CleanConfig& config, core::FileSystem& fs, int num_shards);
 
 /// Both stages in this process.

@@ -93,6 +93,29 @@ StagePaths stage_paths(const std::string& directory, const Shard& shard) {
   return {stem + ".jsonl.zst", stem + ".signatures", stem + ".funnel.json"};
 }
 
+bool is_stage_file(std::string_view name, int num_shards) {
+  const auto skip_digits = [&] {
+    name.remove_prefix(std::min(name.find_first_not_of("0123456789"), name.size()));
+  };
+  const auto skip = [&](std::string_view part) {
+    const bool is_there = name.starts_with(part);
+    if (is_there) name.remove_prefix(part.size());
+    return is_there;
+  };
+  if (!skip("shard-")) return false;
+  skip_digits();
+  if (num_shards > 0 ? !skip(fmt::format("-of-{:05}.", num_shards)) : !skip("-of-")) return false;
+  if (num_shards == 0) {
+    skip_digits();
+    if (!skip(".")) return false;
+  }
+  if (!skip("jsonl.zst") && !skip("signatures") && !skip("funnel.json")) return false;
+  if (name.empty()) return true;
+  if (!skip(".")) return false;
+  skip_digits();
+  return name == ".tmp";
+}
+
 SignatureWriter::SignatureWriter(core::FileSystem& fs, const std::string& path, const SignatureHeader& header)
     : writer_(fs, path) {
   put(&header, sizeof(header));

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "core/digest.h"
 #include "core/file_system.h"
@@ -27,6 +28,10 @@ struct StagePaths {
   std::string texts, signatures, funnel;
 };
 StagePaths stage_paths(const std::string& directory, const Shard& shard);
+
+/// Whether a file's name is one of `stage_paths`, or the temporary one of a process that was killed while
+/// writing it, for any shard of `num_shards`; 0: of any number of shards.
+bool is_stage_file(std::string_view name, int num_shards);
 
 struct SignatureHeader {
   char magic[8] = {'A', 'T', 'H', 'S', 'I', 'G', '0', '1'};

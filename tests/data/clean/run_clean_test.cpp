@@ -198,6 +198,121 @@ TEST(RunClean, DamagedFilesStopOrAreReported) {
   EXPECT_GT(report.funnel.left().documents, 100U);
 }
 
+// The message of the DataError that cleaning in `num_shards` parts ends with.
+std::string data_error_of(const configs::CleanConfig& config, int num_shards) {
+  for (int i = 0; i < num_shards; ++i) clean_shard(config, disk(), {i, num_shards});
+  try {
+    merge_shards(config, disk(), num_shards);
+  } catch (const core::DataError& error) {
+    return error.what();
+  }
+  return "none";
+}
+
+TEST(RunClean, AFileWithoutAReadableRecordIsDamaged) {
+  struct FileCase {
+    const char* name;
+    std::string content, counts, advice;
+  };
+  const std::string binary(
+      "\x7F"
+      "ELF\x02\0\x01\n\xFF\xFE\0\nrest",
+      15);
+  std::string many;  // several blocks, which the shards share
+  for (int i = 0; i < 20000; ++i) many += "{\"text\":\n";
+  for (const auto& [name, content, counts, advice] : std::vector<FileCase>{
+           {"a.jsonl", binary, "3 of 3 lines", "JSON lines are expected"},
+           {"a.jsonl", many, "20000 of 20000 lines", "JSON lines are expected"},
+           {"a.json", R"([{"text":"one"},{"text":"two"}])", "1 of 1 lines", "JSON array"},
+           {"a.json", "[\n  {\n    \"text\": \"one\"\n  }\n]\n", "5 of 5 lines", "JSON array"},
+           {"a.json", "[\n{\"text\":\"one\"},\n{\"text\":\"two\"}\n]\n", "3 of 4 lines", "JSON array"},
+           {"a.jsonl", R"({"body":"one"})", "1 of 1 lines", "text_fields"},
+           {"a.csv", "text,id\none\n", "1 of 1 records", "CSV is expected"}}) {
+    const TemporaryDirectory directory("unreadable");
+    const auto good = synthesize(directory, "good.jsonl", 30, 0);
+    auto config = config_for(directory, {good, directory.write(name, content)});
+    config.inputs[1].encoding = "utf-8";
+    const std::string message = data_error_of(config, 1);
+    for (const std::string& part :
+         {std::string(name), counts, advice, std::string(":1: "), std::string("keep_readable")})
+      if (!(part == ":1: " && message.find(".csv:2: ") != std::string::npos)) {
+        EXPECT_NE(message.find(part), std::string::npos) << part << " in " << message;
+      }
+    for (const int num_shards : {2, 5}) EXPECT_EQ(data_error_of(config, num_shards), message);
+    EXPECT_FALSE(disk().exists(config.output));
+    config.damaged_files = "keep_readable";
+    const CleanReport report = run_clean(config, disk());
+    ASSERT_EQ(report.funnel.damaged_files.size(), 1U);
+    EXPECT_NE(report.funnel.damaged_files[0].find(counts), std::string::npos);
+    EXPECT_GT(report.funnel.left().documents, 20U);
+  }
+}
+
+TEST(RunClean, FilesWithoutRecordsAndWithSomeAreNotDamaged) {
+  const TemporaryDirectory directory("readable");
+  const auto config = config_for(
+      directory, {directory.write("a.jsonl", "\n\n"), directory.write("b.jsonl", "{bad\n{\"text\":\"x\"}\n"),
+                  directory.write("c.txt", std::string("\0\1\2", 3))});
+  EXPECT_EQ(run_clean(config, disk()).funnel.damaged_files.size(), 0U);
+}
+
+TEST(RunClean, AMissingColumnIsAConfigurationError) {
+  const TemporaryDirectory directory("column");
+  auto config = config_for(directory, {directory.write("a.csv", "title,body\nx,y\n")});
+  for (const char* damaged_files : {"stop", "keep_readable"}) {
+    config.damaged_files = damaged_files;
+    try {
+      run_clean(config, disk());
+      ADD_FAILURE() << "a missing column went unnoticed";
+    } catch (const core::ConfigError& error) {
+      EXPECT_NE(std::string(error.what()).find("text_fields"), std::string::npos);
+      EXPECT_EQ(std::string(error.what()).find("keep_readable"), std::string::npos);
+    }
+  }
+}
+
+TEST(RunClean, SecondsAreOfBothStages) {
+  const TemporaryDirectory directory("seconds");
+  const auto config = config_for(directory, {synthesize(directory, "a.jsonl", 50, 0)});
+  for (int i = 0; i < 2; ++i) {
+    clean_shard(config, disk(), {i, 2});
+    const std::string name = fmt::format("out.jsonl.stages/shard-{:05}-of-00002.funnel.json", i);
+    auto funnel = nlohmann::json::parse(directory.read(name));
+    EXPECT_GT(funnel["seconds"].get<double>(), 0);
+    funnel["seconds"] = i == 0 ? 50000 : 30000;
+    directory.write(name, funnel.dump());
+  }
+  const CleanReport report = merge_shards(config, disk(), 2);
+  EXPECT_GT(report.seconds, 50000);
+  EXPECT_LT(report.seconds, 60000);
+  EXPECT_EQ(nlohmann::json::parse(directory.read("out.report.json"))["seconds"], report.seconds);
+}
+
+TEST(RunClean, RemovesWhatKilledRunsLeft) {
+  const TemporaryDirectory directory("killed");
+  auto config = config_for(directory, {synthesize(directory, "a.jsonl", 20, 0)});
+  const std::string stages = config.output + ".stages";
+  const auto leave = [&](const std::string& where, const std::string& name) {
+    disk().create_directories(directory / where);
+    directory.write(where + "/" + name, "x");
+  };
+  for (const char* name :
+       {"shard-00000-of-00001.jsonl.zst.4711.tmp", "shard-00000-of-00001.signatures.4711.tmp",
+        "shard-00000-of-00001.funnel.json.4711.tmp", "shard-00003-of-00004.jsonl.zst",
+        "shard-00002-of-00004.signatures.12.tmp"})
+    leave("out.jsonl.stages", name);
+  run_clean(config, disk());
+  EXPECT_FALSE(disk().exists(stages));
+  leave("out.jsonl.stages", "notes.jsonl.zst.1.tmp");
+  run_clean(config, disk());
+  EXPECT_EQ(disk().list(stages), std::vector<std::string>{"notes.jsonl.zst.1.tmp"});
+  config.work_dir = directory / "shared";  // another run may be at work here, in other parts
+  leave("shared", "shard-00000-of-00001.jsonl.zst.4711.tmp");
+  leave("shared", "shard-00002-of-00004.signatures.12.tmp");
+  run_clean(config, disk());
+  EXPECT_EQ(disk().list(config.work_dir), std::vector<std::string>{"shard-00002-of-00004.signatures.12.tmp"});
+}
+
 TEST(RunClean, RefusesStageFilesThatDoNotFit) {
   const TemporaryDirectory directory("stages");
   auto config = config_for(directory, {synthesize(directory, "a.jsonl", 50, 0)});
