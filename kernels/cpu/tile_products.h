@@ -1,4 +1,4 @@
-// bf16 products on machines with tile hardware (AMX), through a block product that LibTorch exports.
+// bf16 products on machines with bf16 hardware, through the block product of tile_engine.h.
 //
 // B is packed in blocks of 64 columns, each [ceil(K / 2)][64][2]: two values of k side by side, the last
 // block and an odd last k padded with zeros. A block of up to 128 rows (a multiple of 16) times 64 columns is

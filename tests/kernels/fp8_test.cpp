@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "kernels/cpu/fp8_rows.h"
 #include "kernels/cpu/processor.h"
+#include "kernels/cpu/tile_engine.h"
 #include "kernels/ops.h"
 #include "kernels/reference/fp8.h"
 #include "tests/kernels/fp8_testing.h"
@@ -156,7 +157,7 @@ TEST(Fp8, SlicesOfAWeightMakeTheWholeWeight) {
 
 /// Equal bits where the chain is ours; else equal within rounding.
 void expect_sums(const at::Tensor& out, const at::Tensor& expected) {
-  if (product_kernel_name(at::kBFloat16) == "amx-brgemm")
+  if (cpu::tile_engine())
     EXPECT_LT(largest_error(out, expected), out.scalar_type() == at::kBFloat16 ? 1e-2 : 1e-4);
   else
     EXPECT_TRUE(same_bits(out, expected.to(out.scalar_type()))) << largest_error(out, expected);

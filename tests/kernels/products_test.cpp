@@ -6,6 +6,7 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/gemm_isa.h"
 #include "kernels/cpu/processor.h"
+#include "kernels/cpu/tile_engine.h"
 #include "kernels/ops.h"
 #include "kernels/reference/plain_ops.h"
 #include "tests/kernels/kernel_test.h"
@@ -25,7 +26,7 @@ constexpr Shape kShapes[] = {{1, 1, 1},     {1, 16, 7},     {2, 17, 3},   {5, 31
 
 /// Equal bits where the chain is ours; else equal within rounding.
 void expect_chain(const at::Tensor& out, const at::Tensor& expected, at::ScalarType operand_dtype) {
-  if (product_kernel_name(operand_dtype) == "amx-brgemm")
+  if (operand_dtype == at::kBFloat16 && cpu::tile_engine())
     EXPECT_LT(largest_error(out, expected), out.scalar_type() == at::kBFloat16 ? 1e-2 : 1e-4);
   else
     EXPECT_TRUE(same_bits(out, expected.to(out.scalar_type()))) << largest_error(out, expected);

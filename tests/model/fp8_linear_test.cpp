@@ -2,6 +2,7 @@
 #include <ATen/ops/full.h>
 #include <c10/core/GradMode.h>
 
+#include "kernels/cpu/tile_engine.h"
 #include "kernels/reference/fp8.h"
 #include "kernels/reference/plain_ops.h"
 #include "model/autograd.h"
@@ -50,8 +51,7 @@ Expected expected_of(const at::Tensor& x, const at::Tensor& w, const at::Tensor&
 
 /// Equal bits where products are chains of ours; else equal within rounding.
 void expect_equal(const at::Tensor& got, const at::Tensor& expected) {
-  const std::string name = kernels::product_kernel_name(at::kBFloat16);
-  if (name == "amx-brgemm" || name == "avx512-bf16")
+  if (kernels::cpu::tile_engine())
     EXPECT_TRUE(near(got, expected, rounding_of(got.scalar_type()) * 10));
   else
     EXPECT_TRUE(same_bits(got, expected));
