@@ -16,6 +16,12 @@ struct TileEngine {
   /// Called by a thread at the end of a piece.
   void (*release)();
   const char* name = "unnamed";
+  /// The same with the sums, and `bias` (64 values, or null) added last, rounded into bf16 rows. Null where
+  /// sums have to go through memory. Rounds as RowTable::finish_row does.
+  void (*multiply_rounded)(int64_t m, int64_t k, const Bf16* a, int64_t a_stride, const Bf16* b,
+                           const float* bias, Bf16* out, int64_t out_stride) = nullptr;
+  /// What m must be a multiple of.
+  int64_t row_multiple = 16;
 };
 
 /// The engine of this machine, or null: no such hardware, or it disagreed with gemm.h on a small product

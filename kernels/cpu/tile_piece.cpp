@@ -60,7 +60,7 @@ class PieceRunner {
   void run() {
     for (int64_t row = piece_.row_begin; row < piece_.row_end; row += kTileCallRows) {
       const int64_t count = std::min(kTileCallRows, piece_.row_end - row);
-      const Rows rows{row, count, round_up(count, kTileRowMultiple)};
+      const Rows rows{row, count, round_up(count, engine_.row_multiple)};
       steps_.empty() ? clear(rows) : multiply(rows);
     }
     engine_.release();
@@ -72,6 +72,7 @@ class PieceRunner {
       const bool is_first = step.k == 0, is_last = step.k + step.depth == product_.depth;
       const Left a = left(rows, step);
       for_each_block([&](int64_t column) {
+        if (can_round(rows, column)) return multiply_rounded(rows, column, step, a);
         const BlockSums c = sums(rows, column);
         if (is_first) load(rows, column, c);
         engine_.multiply(rows.padded_count, step.padded_depth, a.data, a.stride, right(column, step), c.data,
@@ -79,6 +80,18 @@ class PieceRunner {
         if (is_last) finish(rows, column, c);
       });
     }
+  }
+
+  /// Whether the engine can write the output itself.
+  bool can_round(const Rows& rows, int64_t column) const {
+    return engine_.multiply_rounded && product_.out.is_bf16 && steps_.size() == 1 && rows.are_whole() &&
+           width(column) == kTileColumns;
+  }
+
+  void multiply_rounded(const Rows& rows, int64_t column, const DepthStep& step, const Left& a) const {
+    const float* bias = product_.out.bias ? product_.out.bias + column : nullptr;
+    engine_.multiply_rounded(rows.count, step.padded_depth, a.data, a.stride, right(column, step), bias,
+                             output<Bf16>(rows, column), product_.out.stride);
   }
 
   /// A product of no depth.
