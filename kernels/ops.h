@@ -275,8 +275,8 @@ void adamw(const at::Tensor& master, const at::Tensor& exp_avg, const at::Tensor
 // ---- what the machine gives
 // ----------------------------------------------------------------------------------
 
-/// Which product kernel serves `dtype` here: "avx2", "avx512", "avx512-bf16", "amx-brgemm", ... for logs, `doctor` and
-/// benchmarks.
+/// Which product kernel serves `dtype` here: "avx2", "avx512", "avx512-bf16", "amx-brgemm", ... for logs,
+/// `doctor` and benchmarks.
 std::string product_kernel_name(at::ScalarType dtype, at::Device device = at::kCPU);
 /// The same for the products inside attention on the CPU.
 std::string attention_kernel_name(at::ScalarType dtype);

@@ -59,8 +59,8 @@ std::string metrics_line(const StepRecord& record, const ValidationRecord* valid
 /// finite.
 std::string json_number(double value);
 
-/// Length of the part of a metrics file that ends with the last whole line of a step up to `last_step`, as long
-/// as steps only grow. Lines in it that are not an object with a step stay. Throws IoError.
+/// Length of the part of a metrics file that ends with the last whole line of a step up to `last_step`, as
+/// long as steps only grow. Lines in it that are not an object with a step stay. Throws IoError.
 uint64_t metrics_bytes_through(const core::ReadableFile& file, uint64_t last_step);
 
 }  // namespace athanor::observe

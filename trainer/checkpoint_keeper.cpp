@@ -78,8 +78,7 @@ std::string CheckpointKeeper::find_named(const std::string& path) {
   for (const std::string& directory : {path + "/checkpoints", path})
     if (const auto newest = checkpoints::find_newest_good(fs, directory)) return newest->path;
   throw core::MissingInputError(
-      "--resume {}: expected a checkpoint (a directory with manifest.json), or a run or a directory that "
-      "holds "
+      "--resume {}: expected a checkpoint (a directory with manifest.json), or a run or directory that has "
       "some",
       path);
 }
@@ -98,8 +97,7 @@ void CheckpointKeeper::check_run_is_new(bool is_asked_for) const {
       checkpoints::list_checkpoints(fs, before).empty())
     return;
   throw core::ConfigError(
-      "{}: is a run whose checkpoints are in {}, and checkpoint.dir {} holds none; give that checkpoint.dir, "
-      "or "
+      "{}: is a run whose checkpoints are in {}, and checkpoint.dir {} holds none; give that directory, or "
       "another run.dir",
       run, before, directory_);
 }

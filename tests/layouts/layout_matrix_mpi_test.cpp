@@ -141,8 +141,7 @@ LayoutCase fast(LayoutCase layout) {
   return layout;
 }
 
-LayoutCase fp8_layout(int data, int expert, int zero, Recompute recompute,
-                      kernels::Fp8Scale scale) {
+LayoutCase fp8_layout(int data, int expert, int zero, Recompute recompute, kernels::Fp8Scale scale) {
   LayoutCase fp8 = layout(data, expert, 1, zero, recompute, at::kBFloat16);
   fp8.fp8 = scale;
   return fp8;
@@ -152,8 +151,8 @@ constexpr auto kFull = Recompute::kFull, kSelective = Recompute::kSelective, kNo
 constexpr auto kBf16 = at::kBFloat16;
 constexpr Recompute kRecomputes[] = {kNone, kSelective, kFull};
 
-// All divisions of up to 8 ranks, at all ZeRO stages, with recomputation spread over them; on up to 2 ranks every
-// kind of recomputation.
+// All divisions of up to 8 ranks, at all ZeRO stages, with recomputation spread over them; on up to 2 ranks
+// every kind of recomputation.
 std::vector<LayoutCase> all_layouts() {
   std::vector<LayoutCase> all;
   for (int data = 1; data <= 8; data *= 2)
@@ -179,12 +178,8 @@ std::vector<LayoutCase> all_fp8_layouts() {
 }
 
 const LayoutCase kFastLayouts[] = {
-    fast(layout(1, 1, 1, 1)),
-    fast(layout(2, 1, 1, 1, kSelective)),
-    fast(layout(2, 2, 1, 3)),
-    fast(layout(4, 2, 1, 0)),
-    fast(layout(2, 2, 2, 1, kFull)),
-    fast(layout(8, 8, 1, 2)),
+    fast(layout(1, 1, 1, 1)), fast(layout(2, 1, 1, 1, kSelective)), fast(layout(2, 2, 1, 3)),
+    fast(layout(4, 2, 1, 0)), fast(layout(2, 2, 2, 1, kFull)),      fast(layout(8, 8, 1, 2)),
     fast(layout(8, 4, 1, 1)),
 };
 
