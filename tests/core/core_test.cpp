@@ -32,6 +32,13 @@ std::string fresh_directory(const std::string& name) {
   return path.string();
 }
 
+TEST(Errors, AreWholeAndPrintable) {
+  const std::string text("a\0b\x1b[2J\n\tc\x7f", 11);
+  const DataError error(text);
+  EXPECT_EQ(error.message(), text);
+  EXPECT_EQ(printable_lines(error.message()), "a\\x00b\\x1b[2J\n\tc\\x7f");
+}
+
 TEST(Error, CarriesExitCodeAndFormattedMessage) {
   const DataError error("{}: expected {}, found {}", "a.h5", 3, 4);
   EXPECT_STREQ(error.what(), "a.h5: expected 3, found 4");

@@ -433,8 +433,8 @@ def bad_input():
         expect("a file that may not grow", shell(f"ulimit -f 50; {command}"), 74, "File too large")
     check("nothing of it is left", not list(HERE.glob("y.jsonl*")))
     (HERE / "nul.jsonl").write_text('{"text": "a", "source": "q\\u0000x"}\n')
-    expect("a NUL in a message", run("shards", "build", "--tokenizer", HERE / "tokenizer.json", "--input", HERE / "nul.jsonl", "--output",
-                                     HERE / "y.h5"), 65, "\\x00")
+    expect("a NUL in a label", run("shards", "build", "--tokenizer", HERE / "tokenizer.json", "--input", HERE / "nul.jsonl", "--output",
+                                     HERE / "y.h5"), 65, "nul.jsonl:1: `source` holds a NUL")
     sections = {"clean.language.keep=[chinese]": "expected one of", "clean.english_rules.max_top_ngrams=[0.1]": "expected 3 numbers",
                 "clean.inputs.0.path=nowhere": "no file matches", "clean.inputs=[]": "nothing to read", "clean.output=a.csv": "JSON lines",
                 f"clean.output={HERE}/raw.jsonl": "is the same file", "clean.english_rules.min_words=200000": "every document would be dropped",
