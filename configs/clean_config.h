@@ -28,7 +28,8 @@ struct CleanInput {
     visit("path", section.path,
           {.meaning = "file, or a pattern with * and ?; .gz and .zst are decompressed", .is_required = true});
     visit("source", section.source,
-          {.meaning = "name put into the field `source`; empty: the document's own, else the file's name"});
+          {.meaning = "name put into the field `source`; empty: the document's own if it is a text, else the "
+                      "file's name"});
     visit("format", section.format,
           {.meaning = "kind of file; auto goes by the name (.jsonl, .ndjson, .json, .csv, else text)",
            .choices = {"auto", "jsonl", "text", "csv"}});

@@ -140,8 +140,9 @@ void add_generate_command(Command root) {
   command.add_option("--prompt", arguments->prompt,
                      "text to continue; printed with its continuation as it comes");
   command.add_option("--input", arguments->input, "JSON lines: {\"prompt\": ...} or {\"ids\": [...]}");
-  command.add_option("--output", arguments->output,
-                     "JSON lines: {\"text\": ..., \"ids\": [...]}, the new tokens only");
+  command.add_option(
+      "--output", arguments->output,
+      "JSON lines: {\"text\": ..., \"ids\": [...]}, the new tokens only; the text without special ones");
   command.add_option("--max-new-tokens", options.max_new_tokens, "tokens per prompt at most")
       .between(1, 1 << 30)
       .shows_default();

@@ -20,8 +20,19 @@ fi
 set -m
 setpriv --pdeathsig TERM mpirun "${options[@]}" "$@" <&0 &
 job=$!
-stop() { kill -s "$1" "$job" 2>/dev/null || true; trap 'stop TERM' TERM INT HUP; interrupted=yes; }
-trap 'stop USR1' TERM INT HUP
+has_ranks() { [[ -n $(cat /proc/"$job"/task/*/children 2>/dev/null) ]]; }
+ask_to_stop() {  # nothing is passed on to ranks that mpirun has yet to start
+  local tries
+  for ((tries = 0; tries < 100; ++tries)); do
+    has_ranks && break
+    kill -0 "$job" 2>/dev/null || return 0
+    sleep 0.05
+  done
+  ((SECONDS > 2)) || sleep 0.2
+  kill -s USR1 "$job" 2>/dev/null || true
+}
+kill_job() { kill -s TERM "$job" 2>/dev/null || true; }
+trap 'interrupted=yes; trap "interrupted=yes; kill_job" TERM INT HUP; ask_to_stop' TERM INT HUP
 interrupted=yes
 while [[ $interrupted ]]; do  # a signal ends `wait` before the job ends
   interrupted=

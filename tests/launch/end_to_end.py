@@ -145,6 +145,15 @@ def stop_by_signal():
         stop_by(number)
     for number in (signal.SIGTERM, signal.SIGINT):
         stop_by(number, MPIRUN, "-np", "2")
+    for delay in (0.02, 0.04, 0.06, 0.2):
+        process = subprocess.Popen([MPIRUN, "-np", "2", ATHANOR, "train", str(config(f"young-{delay}")), "training.max_steps=100000"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(delay)
+        process.send_signal(signal.SIGTERM)
+        output = "".join(process.communicate(timeout=60))
+        # Below some hundredths of a second there is no rank yet, perhaps not even mpirun.
+        ended = process.returncode == 75 and output.count("start the same command again") == 1
+        check(f"two ranks stopped {delay} s after they began", ended or (delay < 0.1 and process.returncode == 143), (process.returncode, output))
     for delay in (0.1, 0.2, 0.4, 0.8):
         path = config(f"stopped-after-{delay}")
         process = subprocess.Popen([ATHANOR, "train", str(path), "training.max_steps=100000"], stdout=subprocess.PIPE,
