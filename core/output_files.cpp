@@ -1,11 +1,13 @@
 #include "core/output_files.h"
 
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <mutex>
 #include <set>
 #include <sys/stat.h>
 #include <system_error>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -33,6 +35,19 @@ std::string identity_of(const std::string& path) {
   if (::stat(path.c_str(), &info) == 0) return fmt::format("{}:{}", info.st_dev, info.st_ino);
   std::error_code ignored;
   return stdfs::weakly_canonical(stdfs::absolute(path, ignored), ignored).string();
+}
+
+// A directory may be shared with other ranks of a job, which are being stopped as well but may still write
+// there.
+void remove_until_gone(const std::string& path) {
+  constexpr int kMaxTries = 50;
+  constexpr auto kPause = std::chrono::milliseconds(20);
+  std::error_code ignored;
+  for (int tries = 0; tries < kMaxTries; ++tries) {
+    stdfs::remove_all(path, ignored);
+    if (!stdfs::exists(path, ignored)) return;
+    std::this_thread::sleep_for(kPause);
+  }
 }
 
 }  // namespace
@@ -67,8 +82,7 @@ UnfinishedOutput begin_output(const std::string& path) {
 
 void discard_unfinished_outputs() {
   registry().mutex.lock();  // for ever
-  std::error_code ignored;
-  for (const std::string& path : registry().paths) stdfs::remove_all(path, ignored);
+  for (const std::string& path : registry().paths) remove_until_gone(path);
 }
 
 std::string find_overwritten(const std::vector<std::string>& inputs,
