@@ -28,6 +28,37 @@ std::string read_config_text(const std::string& path) {
   }
 }
 
+// `data.train[0].path` makes data.train suspect, but not all of `data`.
+void add_with_parents(std::string key, std::set<std::string>& keys) {
+  for (size_t bracket = key.rfind('['); bracket != std::string::npos; bracket = key.rfind('[')) {
+    keys.insert(key);
+    key.resize(bracket);
+  }
+  keys.insert(key);
+}
+
+bool is_under(std::string key, const std::set<std::string>& keys) {
+  while (keys.count(key) == 0) {
+    const size_t dot = key.rfind('.');
+    if (dot == std::string::npos) return false;
+    key.resize(dot);
+  }
+  return true;
+}
+
+// The broken rules; but a rule about a value that is itself wrong would only confuse.
+Violations telling_violations(const RunConfig& config, Purpose purpose, std::optional<int64_t> world_size,
+                              const Diagnostics& diagnostics) {
+  std::set<std::string> wrong;
+  for (const Diagnostic& diagnostic : diagnostics) add_with_parents(diagnostic.key, wrong);
+  Violations violations = broken_rules(config, purpose, world_size);
+  std::erase_if(violations, [&](const Violation& violation) {
+    return std::any_of(violation.keys.begin(), violation.keys.end(),
+                       [&](const std::string& key) { return is_under(key, wrong); });
+  });
+  return violations;
+}
+
 // One reading of one text, from the tree to the rules.
 class Loader {
  public:
@@ -77,33 +108,10 @@ class Loader {
     }
   }
 
-  // A rule about a value that is itself wrong would only confuse.
   void check_rules() {
-    std::set<std::string> wrong;
-    for (const Diagnostic& diagnostic : diagnostics_) add_with_parents(diagnostic.key, wrong);
-    for (const Violation& violation : broken_rules(config_, options_.purpose, options_.world_size)) {
-      const auto is_wrong = [&](const std::string& key) { return is_under(key, wrong); };
-      if (std::any_of(violation.keys.begin(), violation.keys.end(), is_wrong)) continue;
+    for (const Violation& violation :
+         telling_violations(config_, options_.purpose, options_.world_size, diagnostics_))
       diagnostics_.push_back({position_of(violation.keys), violation.keys.front(), violation.message});
-    }
-  }
-
-  // `data.train[0].path` makes data.train suspect, but not all of `data`.
-  static void add_with_parents(std::string key, std::set<std::string>& keys) {
-    for (size_t bracket = key.rfind('['); bracket != std::string::npos; bracket = key.rfind('[')) {
-      keys.insert(key);
-      key.resize(bracket);
-    }
-    keys.insert(key);
-  }
-
-  static bool is_under(std::string key, const std::set<std::string>& keys) {
-    while (keys.count(key) == 0) {
-      const size_t dot = key.rfind('.');
-      if (dot == std::string::npos) return false;
-      key.resize(dot);
-    }
-    return true;
   }
 
   // The first of `keys` that the file gives, else the section of the first, else the start of the file.
@@ -187,11 +195,8 @@ void validate(const RunConfig& config, std::optional<int64_t> world_size, Purpos
   RunConfig checked = config;
   Diagnostics diagnostics;
   check_ranges(fields_of(checked), diagnostics);
-  if (diagnostics.empty()) {
-    for (const Violation& violation : broken_rules(config, purpose, world_size)) {
-      diagnostics.push_back({{}, violation.keys.front(), violation.message});
-    }
-  }
+  for (const Violation& violation : telling_violations(config, purpose, world_size, diagnostics))
+    diagnostics.push_back({{}, violation.keys.front(), violation.message});
   throw_if_any("configuration", diagnostics);
 }
 

@@ -9,7 +9,7 @@
 #include "checkpoints/bounded_json.h"
 #include "checkpoints/checkpoint_directory.h"
 #include "checkpoints/checkpoint_reader.h"
-#include "configs/load.h"
+#include "checkpoints/find_checkpoint.h"
 #include "core/error.h"
 #include "core/file_system.h"
 #include "core/json.h"
@@ -152,20 +152,13 @@ struct Found {
   fs::path run;
 };
 
-// The newest good checkpoint of a run, or of the directory of its checkpoints. Those that a run keeps
-// elsewhere (checkpoint.dir) are found through its configuration.
-std::optional<Found> find_checkpoint(const fs::path& directory) {
-  const auto newest_in = [](const fs::path& parent, const fs::path& run) -> std::optional<Found> {
-    const auto newest = checkpoints::find_newest_good(core::posix_file_system(), parent.string());
-    if (!newest) return std::nullopt;
-    return Found{newest->path, run};
-  };
-  if (const auto found = newest_in(directory / "checkpoints", directory)) return found;
-  if (const auto found = newest_in(directory, directory.parent_path())) return found;
-  const fs::path config = directory / "config.yaml";
-  if (!fs::exists(config)) return std::nullopt;
-  const std::string elsewhere = configs::load_run_config(config.string()).checkpoint.dir;
-  return elsewhere.empty() ? std::nullopt : newest_in(elsewhere, directory);
+// The newest good checkpoint of a run, or of the directory of its checkpoints.
+std::optional<Found> find_checkpoint(const fs::path& path) {
+  auto& disk = core::posix_file_system();
+  const std::string directory = checkpoints::directory_of_checkpoints(disk, path.string());
+  const auto newest = checkpoints::find_newest_good(disk, directory);
+  if (!newest) return std::nullopt;
+  return Found{newest->path, directory == path ? path.parent_path() : path};
 }
 
 }  // namespace
@@ -188,7 +181,7 @@ ModelFiles open_model(const std::string& path) {
           path);
     return open_hf_directory(directory);
   }
-  if (fs::exists(directory / "manifest.json"))
+  if (fs::exists(directory / checkpoints::kManifestName))
     return open_checkpoint(directory, directory.parent_path().parent_path(), checkpoints::Verify::kDigests);
   if (const auto found = find_checkpoint(directory))  // which has just checked the digests
     return open_checkpoint(found->checkpoint, found->run, checkpoints::Verify::kSizes);

@@ -11,6 +11,7 @@
 #include "checkpoints/checkpoint_diff.h"
 #include "checkpoints/checkpoint_directory.h"
 #include "checkpoints/checkpoint_reader.h"
+#include "checkpoints/find_checkpoint.h"
 #include "core/error.h"
 #include "core/file_system.h"
 #include "core/json.h"
@@ -48,8 +49,7 @@ std::string human_bytes(uint64_t num_bytes) {
 }
 
 bool is_checkpoint(const std::string& path) {
-  return disk().exists(path + "/" + std::string(cp::kManifestName)) ||
-         cp::step_of_name(path.substr(path.find_last_of('/') + 1)).has_value();
+  return cp::is_checkpoint(disk(), path);
 }
 
 std::string without_trailing_slash(std::string path) {
@@ -63,11 +63,9 @@ void check_is_directory(const std::string& path) {
   throw core::MissingInputError("{}: no such directory; check the path", path);
 }
 
-// A directory of checkpoints, or a run that has one.
 std::string directory_of_checkpoints(const std::string& path) {
   check_is_directory(path);
-  const std::string inside = path + "/checkpoints";
-  return cp::list_checkpoints(disk(), path).empty() && disk().is_directory(inside) ? inside : path;
+  return cp::directory_of_checkpoints(disk(), path);
 }
 
 std::vector<cp::CheckpointEntry> checkpoints_in(const std::string& directory) {

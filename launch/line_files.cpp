@@ -7,6 +7,7 @@
 #include <system_error>
 #include <vector>
 
+#include "configs/utf8.h"
 #include "core/error.h"
 #include "core/file_system.h"
 #include "core/output_files.h"
@@ -112,6 +113,17 @@ void convert_lines(const std::string& input, const std::string& output,
     writer->write(together);
   }
   writer->publish();
+}
+
+nlohmann::json parse_json(const Line& line) {
+  try {
+    return nlohmann::json::parse(line.text);
+  } catch (const nlohmann::json::exception& error) {
+    const auto fault = configs::find_text_fault(line.text);
+    throw core::DataError("{}: not valid JSON: {}", line.where,
+                          fault ? fmt::format("{} at column {} is not UTF-8 text", fault->what, fault->column)
+                                : core::json_problem(error));
+  }
 }
 
 int usable_cores() {

@@ -5,6 +5,8 @@
 #include <functional>
 #include <string>
 
+#include "core/json.h"
+
 namespace athanor::launch {
 
 struct Line {
@@ -22,6 +24,9 @@ void for_each_line(const std::string& input, const std::function<void(const Line
 /// file system and `convert` throw them; then no output file is left behind.
 void convert_lines(const std::string& input, const std::string& output,
                    const std::function<std::string(const Line&)>& convert);
+
+/// The JSON of a line. DataError that says what is wrong with it, and where: bytes that are no UTF-8 first.
+nlohmann::json parse_json(const Line& line);
 
 /// Cores that this process may use.
 int usable_cores();

@@ -2,7 +2,6 @@
 
 #include <ATen/Parallel.h>
 
-#include "configs/utf8.h"
 #include "core/error.h"
 #include "core/json.h"
 #include "core/parallel_for.h"
@@ -61,17 +60,6 @@ OpenModel open(const ModelArguments& arguments) {
 }
 
 namespace {
-
-json parse_json(const Line& line) {
-  try {
-    return json::parse(line.text);
-  } catch (const json::exception& error) {
-    const auto fault = configs::find_text_fault(line.text);
-    throw core::DataError("{}: expected a JSON object on the line; {}", line.where,
-                          fault ? fmt::format("{} at column {} is not UTF-8 text", fault->what, fault->column)
-                                : core::json_problem(error));
-  }
-}
 
 json encoded(const json& object, const char* text_key, const OpenModel& model, const std::string& where) {
   if (!object.contains(text_key) || !object.at(text_key).is_string())

@@ -103,14 +103,6 @@ std::string encoded_line(const Tokenizer& tokenizer, const Line& line, bool add_
   return out + "]}\n";
 }
 
-nlohmann::json parse_json(const Line& line) {
-  try {
-    return nlohmann::json::parse(line.text);
-  } catch (const nlohmann::json::exception& error) {
-    throw DataError("{}: not valid JSON: {}", line.where, core::json_problem(error));
-  }
-}
-
 std::vector<uint32_t> ids_of_json_line(const Tokenizer& tokenizer, const Line& line) {
   const auto record = parse_json(line);
   if (!record.is_object() || !record.contains("ids") || !record["ids"].is_array())

@@ -2,12 +2,12 @@
 
 #include <chrono>
 #include <filesystem>
-#include <system_error>
 #include <vector>
 
 #include <fmt/ranges.h>
 
 #include "checkpoints/checkpoint_reader.h"
+#include "checkpoints/find_checkpoint.h"
 #include "configs/flat_options.h"
 #include "configs/load.h"
 #include "core/error.h"
@@ -70,16 +70,14 @@ std::optional<std::string> CheckpointKeeper::find(const ResumeChoice& choice) co
 std::string CheckpointKeeper::find_named(const std::string& path) {
   auto& fs = core::posix_file_system();
   if (!fs.exists(path)) throw core::MissingInputError("--resume {}: no such checkpoint", path);
-  if (fs.exists(path + "/manifest.json") ||
-      checkpoints::step_of_name(std::filesystem::path(path).filename())) {
+  if (checkpoints::is_checkpoint(fs, path)) {
     checkpoints::CheckpointReader(fs, path, checkpoints::Verify::kDigests);
     return path;
   }
-  for (const std::string& directory : {path + "/checkpoints", path})
-    if (const auto newest = checkpoints::find_newest_good(fs, directory)) return newest->path;
+  const std::string directory = checkpoints::directory_of_checkpoints(fs, path);
+  if (const auto newest = checkpoints::find_newest_good(fs, directory)) return newest->path;
   throw core::MissingInputError(
-      "--resume {}: expected a checkpoint (a directory with manifest.json), or a run or directory that has "
-      "some",
+      "--resume {}: expected a checkpoint (a directory with manifest.json), or a run or directory with some",
       path);
 }
 
@@ -131,11 +129,12 @@ RunCounters CheckpointKeeper::resume(const ResumeChoice& choice) {
     counters = restore(reader, state_, parts_.identity);
     core::log::info("resumed from {} (step {}, {} samples)", path, counters.step, counters.consumed_samples);
     if (world_.rank() == 0) log_changed_options(reader.manifest());
-    must_save = broadcast_text(is_own(path) ? "" : "elsewhere", world_) == "elsewhere";
-    if (!must_save) {
+    const bool is_here = is_own(path);
+    if (is_here) {
       writer_options_.run_id = reader.manifest().run_id;
       last_saved_step_ = counters.step;
     }
+    must_save = !is_here;
     if (choice.kind == ResumeChoice::Kind::kPath && world_.rank() == 0) put_later_aside(path, counters.step);
   }
   writer_ = std::make_unique<checkpoints::CheckpointWriter>(writer_options_);
@@ -144,10 +143,14 @@ RunCounters CheckpointKeeper::resume(const ResumeChoice& choice) {
 }
 
 bool CheckpointKeeper::is_own(const std::string& path) const {
-  std::error_code error;
-  const auto whole = std::filesystem::canonical(path, error);
-  return !error && checkpoints::step_of_name(whole.filename().string()) &&
-         std::filesystem::equivalent(whole.parent_path(), directory_, error);
+  std::string answer;
+  if (world_.rank() == 0) {
+    const auto whole = std::filesystem::canonical(path);
+    const bool is_here = checkpoints::step_of_name(whole.filename().string()) &&
+                         std::filesystem::equivalent(whole.parent_path(), directory_);
+    answer = is_here ? "here" : "";
+  }
+  return !broadcast_text(answer, world_).empty();
 }
 
 void CheckpointKeeper::put_later_aside(const std::string& path, int64_t step) const {

@@ -51,7 +51,7 @@ class CheckpointKeeper {
   void check_run_is_new(bool is_asked_for) const;
   /// Says which options are not those of the checkpoint: all may change that `restore` does not refuse.
   void log_changed_options(const checkpoints::Manifest& manifest) const;
-  /// Whether the checkpoint is one of this directory.
+  /// Whether the checkpoint is one of this directory, as rank 0 sees it. Collective.
   bool is_own(const std::string& path) const;
   /// Makes the directory end with the checkpoint at `path`, if it is one of its own, else before that step.
   void put_later_aside(const std::string& path, int64_t step) const;

@@ -242,7 +242,11 @@ int64_t total_steps(const configs::RunConfig& config, uint64_t sequences_per_epo
 
 void set_end(const configs::RunConfig& config, const RunCounters& so_far, RunParts& parts) {
   parts.total_steps = total_steps(config, parts.train_data->num_sequences_per_epoch(), so_far);
-  *parts.schedule = optim::Schedule(schedule_options(config, parts.total_steps));
+  const optim::Schedule schedule(schedule_options(config, parts.total_steps));
+  if (parts.schedule)
+    *parts.schedule = schedule;
+  else
+    parts.schedule = std::make_unique<optim::Schedule>(schedule);
 }
 
 RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& session) {
@@ -278,8 +282,7 @@ RunParts build_run_parts(const configs::RunConfig& config, parallel::Session& se
   load_weights(config, from ? from->weights.get() : nullptr, parts);
   parts.optimizer = build_optimizer(config.optimizer, *parts.store);
 
-  parts.total_steps = total_steps(config, parts.train_data->num_sequences_per_epoch(), {});
-  parts.schedule = std::make_unique<optim::Schedule>(schedule_options(config, parts.total_steps));
+  set_end(config, {}, parts);
   parts.executor = std::make_unique<Executor>(
       *parts.model, *parts.store,
       Executor::Options{.recompute = recompute_of(config.training.recompute),

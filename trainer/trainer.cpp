@@ -211,8 +211,7 @@ class Run {
     const int64_t last_saved = keeper_.last_saved_step();
     throw core::PolicyStop(
         "{} steps in a row were not finite (training.max_skipped_steps); {}. Lower optimizer.learning_rate "
-        "or look "
-        "at the data around sample {}",
+        "or look at the data around sample {}",
         counters_.skipped_in_a_row,
         last_saved < 0 ? "no checkpoint was saved"
                        : fmt::format("the last checkpoint is of step {}", last_saved),

@@ -65,8 +65,7 @@ void check_identity(const json& saved, const RunIdentity& identity, const std::s
     if (saved.at(key) == json(now)) return;
     throw core::ConfigError(
         "{}: was made with {} {}, the configuration has {}; continue it with the same one, or start anew "
-        "with "
-        "--resume never and another run.dir",
+        "with --resume never and another run.dir",
         path, what, saved.at(key).dump(), json(now).dump());
   };
   if (saved.at("model_config") != json(identity.model_config)) {

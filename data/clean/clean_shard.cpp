@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "configs/load.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/parallel_for.h"
@@ -226,27 +227,9 @@ void clean_shard(const configs::CleanConfig& config, core::FileSystem& fs, const
 }
 
 void check_clean_config(const configs::CleanConfig& config) {
-  std::string errors;
-  const auto require = [&](bool holds, std::string_view message) {
-    if (!holds) errors += fmt::format("{}clean.{}", errors.empty() ? "" : "\n", message);
-  };
-  require(!config.inputs.empty(), "inputs: at least one input is needed");
-  require(!config.output.empty(), "output: a file name is needed");
-  require(config.max_line_bytes >= 1024 && config.max_line_bytes <= (int64_t{1} << 30),
-          "max_line_bytes: 1 KiB to 1 GiB");
-  const auto& d = config.duplicates;
-  require(d.bands >= 1 && d.rows >= 1 && d.bands * d.rows <= 4096,
-          "duplicates: bands x rows must be 1 to 4096");
-  require(d.ngram >= 1, "duplicates.ngram: at least 1");
-  for (const auto* rules : {&config.english_rules, &config.chinese_rules, &config.other_rules}) {
-    require(rules->max_top_ngrams.size() <= 3,
-            "*_rules.max_top_ngrams: at most three numbers, for 2-, 3- and 4-grams");
-    require(rules->max_duplicate_ngrams.size() <= 6,
-            "*_rules.max_duplicate_ngrams: at most six numbers, for 5- to 10-grams");
-  }
-  for (const auto& input : config.inputs)
-    require(!input.text_fields.empty(), "inputs.text_fields: at least one field is needed");
-  if (!errors.empty()) throw core::ConfigError(errors);
+  configs::RunConfig whole;
+  whole.clean = config;
+  configs::validate(whole, {}, configs::Purpose::kCleaning);
 }
 
 }  // namespace athanor::clean

@@ -1,5 +1,6 @@
 #include "data/clean/plan.h"
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -101,6 +102,18 @@ std::vector<std::string> outputs_to_replace(const configs::CleanConfig& config) 
   return outputs;
 }
 
+// With `format: auto` only the files say what these options are about.
+void check_options_have_effect(const configs::CleanInput& input, const std::vector<InputFile>& files) {
+  const auto is_text = [](const InputFile& file) { return file.reader.format == text::FileFormat::kText; };
+  const configs::CleanInput defaults;
+  if (input.documents != defaults.documents && std::none_of(files.begin(), files.end(), is_text))
+    throw core::ConfigError("clean.inputs: documents: {} is about text files, and {} is none; leave it out",
+                            input.documents, files.front().path);
+  if (input.text_fields != defaults.text_fields && std::all_of(files.begin(), files.end(), is_text))
+    throw core::ConfigError("clean.inputs: text_fields: {} is a text file, which has no fields; leave it out",
+                            files.front().path);
+}
+
 }  // namespace
 
 std::vector<InputFile> list_inputs(const configs::CleanConfig& config) {
@@ -110,10 +123,13 @@ std::vector<InputFile> list_inputs(const configs::CleanConfig& config) {
     if (paths.empty())
       throw core::MissingInputError("clean.inputs: no file matches {}; check the path or the pattern",
                                     input.path);
+    std::vector<InputFile> group;
     for (const auto& path : paths) {
       core::posix_file_system().open(path);  // says what is wrong with a directory, a pipe or a device
-      files.push_back(make_input(config, input, path));
+      group.push_back(make_input(config, input, path));
     }
+    check_options_have_effect(input, group);
+    files.insert(files.end(), group.begin(), group.end());
   }
   return files;
 }

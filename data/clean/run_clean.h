@@ -32,7 +32,7 @@ CleanReport merge_shards(const configs::CleanConfig& config, core::FileSystem& f
 /// Both stages in this process.
 CleanReport run_clean(const configs::CleanConfig& config, core::FileSystem& fs);
 
-/// Throws ConfigError, naming every option at fault, for combinations that cannot work.
+/// Throws ConfigError, naming every option at fault: the ranges and rules that `athanor check` knows.
 void check_clean_config(const configs::CleanConfig& config);
 
 }  // namespace athanor::clean

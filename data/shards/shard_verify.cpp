@@ -133,9 +133,8 @@ void add_scores(const ShardReader& shard, ShardStat& stat) {
 void verify_shard(const ShardReader& shard) {
   if (shard.file_bytes() != shard.hdf5_bytes())
     throw core::DataError(
-        "{}: {} bytes follow the end of the HDF5 data at byte {}; something was appended to the file, copy "
-        "or "
-        "build it again",
+        "{}: {} bytes follow the end of the HDF5 data at byte {}; something was appended to the file; "
+        "copy or build it again",
         shard.path(), shard.file_bytes() - shard.hdf5_bytes(), shard.hdf5_bytes());
   for_document_lengths(shard, [](uint64_t, std::span<const uint64_t>) {});
   verify_tokens(shard);

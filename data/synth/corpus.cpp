@@ -49,9 +49,8 @@ Target target_of(const SynthOptions& options, core::FileSystem& fs) {
   const auto format = format_of_suffix(path);
   if (!format)
     throw core::UsageError(
-        "synth: --output {}: expected a file named .jsonl or .txt (also with .gz or .zst), or a directory; "
-        "end "
-        "a directory's name with /",
+        "synth: --output {}: expected a file named .jsonl or .txt (also with .gz or .zst), or a directory "
+        "with / at its end",
         path);
   if (options.format.value_or(*format) != *format)
     throw core::UsageError("synth: --output {}: the name says another format than --format {}", path,

@@ -182,8 +182,7 @@ Compression compression_of(std::string_view first_bytes, const std::string& path
   if (first_bytes.starts_with("\x28\xb5\x2f\xfd")) return Compression::kZstd;
   if (path.ends_with(".gz") || path.ends_with(".zst"))
     throw core::DataError(
-        "{}: the name says it is compressed, but it does not begin as gzip or zstd do; fetch the file again "
-        "or "
+        "{}: the name says it is compressed, but it does not begin as gzip or zstd do; fetch it again or "
         "rename it",
         path);
   return Compression::kNone;

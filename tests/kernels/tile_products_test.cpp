@@ -182,5 +182,27 @@ TEST(DotEngine, AgreesAndKeepsTheBitsOfEveryRow) {
   }
 }
 
+// Rounded in registers or from sums in memory, whole blocks of columns or not: the same bits.
+TEST(DotEngine, RoundsAsTheWayThroughMemoryDoes) {
+  const cpu::TileEngine* const engine = cpu::dot_engine();
+  if (!engine) GTEST_SKIP() << "no dot products of bf16 pairs on this processor";
+  cpu::TileEngine through_memory = *engine;
+  through_memory.multiply_rounded = nullptr;
+  for (const auto& [m, n, k] : {Case{1, 64, 2}, Case{7, 150, 33}, Case{150, 192, 96}}) {
+    const at::Tensor a = random_tensor({m, k}, at::kBFloat16, 1), w = random_tensor({n, k}, at::kBFloat16, 2),
+                     bias = random_tensor({n}, at::kFloat, 3);
+    for (const bool has_bias : {false, true}) {
+      const auto run = [&](const cpu::TileEngine& with) {
+        at::Tensor out = at::empty({m, n}, typed(at::kBFloat16));
+        cpu::Product one = product(out, a, false, w, RightLayout::kColumns);
+        if (has_bias) one.out.bias = bias.const_data_ptr<float>();
+        cpu::run_tile_products({one}, with);
+        return out;
+      };
+      EXPECT_TRUE(same_bits(run(*engine), run(through_memory))) << m << " x " << n << " x " << k;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace athanor::kernels

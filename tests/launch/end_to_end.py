@@ -56,6 +56,21 @@ def run(*args, ranks=0, env=None, timeout=240, **how):
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})}, **how)
 
 
+def wait_for(happened, process=None):
+    """Until it has, the process has ended, or a minute is over."""
+    deadline = time.time() + 60
+    while time.time() < deadline and not happened() and (process is None or process.poll() is None):
+        time.sleep(0.02)
+
+
+def start(name):
+    """A run that goes on for ever, once it has a checkpoint."""
+    process = subprocess.Popen([ATHANOR, "train", str(config(name)), "training.max_steps=100000"], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    wait_for(lambda: list((HERE / name / "checkpoints").glob("step-????????")))
+    return process
+
+
 def shell(command):
     return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=240, cwd=HERE)
 
@@ -170,9 +185,7 @@ def stop_by(number, *launcher):
     path = config(name)
     process = subprocess.Popen([*launcher, ATHANOR, "train", str(path), "training.max_steps=100000"], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
-    deadline = time.time() + 60
-    while time.time() < deadline and not (HERE / name / "metrics.jsonl").exists():
-        time.sleep(0.05)
+    wait_for(lambda: (HERE / name / "metrics.jsonl").exists())
     time.sleep(0.5)
     process.send_signal(number)
     output = "".join(process.communicate(timeout=60))
@@ -197,11 +210,7 @@ def stop_early():
 
 def kill_and_go_on():
     path = config("killed")
-    process = subprocess.Popen([ATHANOR, "train", str(path), "training.max_steps=100000"], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
-    deadline = time.time() + 60
-    while time.time() < deadline and not list((HERE / "killed" / "checkpoints").glob("step-????????")):
-        time.sleep(0.02)
+    process = start("killed")
     process.kill()
     process.wait()
     expect("after kill -9 it goes on from the newest checkpoint",
@@ -262,11 +271,7 @@ def change_the_run():
     expect("a pattern that names no parameter", run("train", config("pattern"), "optimizer.no_decay=[nosuch*]"), 78,
            "nosuch* matches no parameter", "model.embed_tokens.weight")
     shared = config("shared")
-    process = subprocess.Popen([ATHANOR, "train", str(shared), "training.max_steps=100000"], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
-    deadline = time.time() + 60
-    while time.time() < deadline and not list((HERE / "shared" / "checkpoints").glob("step-*")):
-        time.sleep(0.05)
+    process = start("shared")
     expect("two runs in one directory", run("train", shared, f"checkpoint.dir={HERE}/shared2"), 73, "is in use", "choose another run.dir")
     process.terminate()
     check("the first one is undisturbed", process.wait(timeout=60) == 75)
@@ -507,6 +512,12 @@ def bad_files():
            run(*build, "--input", texts.parent / "one.jsonl", "--output", HERE / "x.h5", "--validation-fraction", 1e-12,
                "--validation-output", HERE / "x2.h5"), 65, "takes none of the 1 documents")
     expect("a model onto itself", run("export", exported, "--output", exported), 2, "is the model itself")
+    for option, text in (("documents=line", "is about text files"), ("text_fields=[body]", "")):
+        inputs = f"clean.inputs.0.{option}"
+        wanted = (78, text) if text else (65, "text_fields")
+        expect(f"clean with {option} of JSON lines", run("clean", HERE / "clean.yaml", inputs, f"clean.output={HERE}/x.jsonl"), *wanted)
+    expect("clean with fields of a text", run("clean", HERE / "clean.yaml", f"clean.inputs.0.path={HERE}/a.txt", "clean.inputs.0.text_fields=[body]",
+                                              f"clean.output={HERE}/x.jsonl"), 78, "has no fields")
     (HERE / "cut.jsonl.gz").write_bytes(b"\x1f\x8b" + b"x" * 50)
     expect("clean of a damaged file", run("clean", HERE / "clean.yaml", f"clean.inputs.0.path={HERE}/cut.jsonl.gz", f"clean.output={HERE}/x.jsonl"),
            65, "cut.jsonl.gz", "damaged gzip")
@@ -533,9 +544,7 @@ def stop_a_writer():
         (signal.SIGTERM, ("clean", HERE / "clean.yaml", f"clean.inputs.0.path={many}", f"clean.output={folder}/d.jsonl"))):
         folder.mkdir(exist_ok=True)
         process = subprocess.Popen([ATHANOR, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        deadline = time.time() + 60
-        while time.time() < deadline and process.poll() is None and not list(folder.rglob("*.tmp")):
-            time.sleep(0.02)
+        wait_for(lambda: list(folder.rglob("*.tmp")), process)
         process.send_signal(number)
         output = "".join(process.communicate(timeout=60))
         check(f"{command[0]}: dies by {number.name}, and says so",
@@ -543,9 +552,7 @@ def stop_a_writer():
         check(f"{command[0]}: nothing is left", not list(folder.iterdir()), list(folder.iterdir()))
     process = subprocess.Popen([MPIRUN, "-np", "2", ATHANOR, "clean", str(HERE / "clean.yaml"), f"clean.inputs.0.path={many}",
                                 f"clean.output={folder}/e.jsonl"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.time() + 60
-    while time.time() < deadline and process.poll() is None and not list(folder.rglob("*.tmp")):
-        time.sleep(0.02)
+    wait_for(lambda: list(folder.rglob("*.tmp")), process)
     process.send_signal(signal.SIGTERM)
     output = "".join(process.communicate(timeout=60))
     check("clean on 2 ranks: stops, and says so once", process.returncode != 0 and output.count("unfinished output was removed") == 1,
@@ -623,6 +630,9 @@ def damaged_run():
            run("train", elsewhere, f"model={{from: {HERE}/exported}}", "data.tokenizer=", f"checkpoint.dir={HERE}/kept",
                "training.stop_after_steps=1"), 0)
     expect("generate from that run", run("generate", HERE / "elsewhere", "--prompt", "one", "--max-new-tokens", 1), 0, "one")
+    expect("verify its checkpoints", run("checkpoint", "verify", HERE / "elsewhere"), 0, "step-00000001: good")
+    expect("go back to it", run("train", elsewhere, f"model={{from: {HERE}/exported}}", "data.tokenizer=", "run.dir=" + str(HERE / "from-elsewhere"),
+                                "--resume", HERE / "elsewhere", "training.stop_after_steps=1"), 0, "kept/step-00000001 (step 1")
 
 
 def rewrite_weights(path, change):
